@@ -57,14 +57,14 @@ impl What {
 }
 
 /// A function that was found, and all its parts.
-pub struct Found {
+pub struct FoundFunction {
     /// `n:function(x){…}`
     pub give: String,
     pub keys: BTreeSet<Key>,
 }
 
 /// Finds the function for `what`.
-pub fn find(script: &Script, what: What, bounds: Bounds) -> Result<Found, PlayerError> {
+pub fn find(script: &Script, what: What, bounds: Bounds) -> Result<FoundFunction, PlayerError> {
     let ways = finder::ways(script);
     let ways = if what == What::N { ways.n } else { ways.sig };
     let mut last = PlayerError::NotFound(what.name());
@@ -80,7 +80,7 @@ pub fn find(script: &Script, what: What, bounds: Bounds) -> Result<Found, Player
 }
 
 /// The program with all `found` functions.
-pub fn program(script: &Script, found: &[Found]) -> Program {
+pub fn program(script: &Script, found: &[FoundFunction]) -> Program {
     let keys = found
         .iter()
         .flat_map(|found| found.keys.iter().cloned())
@@ -89,7 +89,7 @@ pub fn program(script: &Script, found: &[Found]) -> Program {
     prune::program(script, &keys, &give.join(","))
 }
 
-fn try_way(script: &Script, what: What, way: &Way, bounds: Bounds) -> Result<Found, Wrong> {
+fn try_way(script: &Script, what: What, way: &Way, bounds: Bounds) -> Result<FoundFunction, Wrong> {
     let keys: BTreeSet<Key> = way.keys(script).into_iter().collect();
     match (way, what) {
         (Way::Call(before, after), _) => settle(
@@ -115,7 +115,7 @@ fn by_a_method(
     door: &str,
     keys: BTreeSet<Key>,
     bounds: Bounds,
-) -> Result<Found, Wrong> {
+) -> Result<FoundFunction, Wrong> {
     let give = format!(
         "names:function(x){{var u={door}({URL:?},\"s\"),all=[];\
          for(var p=Object.getPrototypeOf(u);p&&p!==Object.prototype;p=Object.getPrototypeOf(p))\
@@ -151,12 +151,12 @@ fn settle(
     give: String,
     keys: BTreeSet<Key>,
     bounds: Bounds,
-) -> Result<Found, Wrong> {
+) -> Result<FoundFunction, Wrong> {
     let questions = what.questions();
     let (keys, _) = converge(script, &give, keys, bounds, |functions| {
         solve::answer(functions, &questions)
     })?;
-    Ok(Found { give, keys })
+    Ok(FoundFunction { give, keys })
 }
 
 /// Runs with the known names, adds the missing ones, and repeats; returns the names it took and the last result.

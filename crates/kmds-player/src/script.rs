@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::token::{Broken, Kind, Token, tokens};
+use crate::token::{BrokenScript, Kind, Token, tokens};
 
 mod pieces;
 mod spans;
@@ -62,8 +62,8 @@ const MAX_PIECES: usize = 150_000;
 
 impl<'a> Script<'a> {
     /// # Errors
-    /// [`Broken`] when the text is no JavaScript as far as brackets and strings tell.
-    pub fn read(text: &'a str) -> Result<Self, Broken> {
+    /// [`BrokenScript`] when the text is no JavaScript as far as brackets and strings tell.
+    pub fn read(text: &'a str) -> Result<Self, BrokenScript> {
         let text = text.trim_start_matches('\u{feff}');
         let mut script = Self {
             tokens: tokens(text)?,
@@ -82,7 +82,9 @@ impl<'a> Script<'a> {
         for (from, to) in spans {
             script.take(from, to);
             if script.pieces.len() > MAX_PIECES || script.declared.len() > MAX_PIECES {
-                return Err(Broken("it has far more statements than a player script"));
+                return Err(BrokenScript(
+                    "it has far more statements than a player script",
+                ));
             }
         }
         script.own();

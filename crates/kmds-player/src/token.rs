@@ -5,7 +5,7 @@
 
 /// Not a text whose brackets, strings and comments close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Broken(pub &'static str);
+pub struct BrokenScript(pub &'static str);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -39,8 +39,8 @@ const MAX_REGEX_BYTES: usize = 16 << 10;
 
 /// Reads all of `text`.
 /// # Errors
-/// [`Broken`] when something is opened and never closed, or closed and never opened.
-pub fn tokens(text: &str) -> Result<Vec<Token>, Broken> {
+/// [`BrokenScript`] when something is opened and never closed, or closed and never opened.
+pub fn tokens(text: &str) -> Result<Vec<Token>, BrokenScript> {
     Reader {
         text,
         bytes: text.as_bytes(),
@@ -94,9 +94,9 @@ const BEFORE_A_VALUE: [&str; 15] = [
 ];
 
 impl Reader<'_> {
-    fn read(mut self) -> Result<Vec<Token>, Broken> {
+    fn read(mut self) -> Result<Vec<Token>, BrokenScript> {
         if self.text.len() > u32::MAX as usize {
-            return Err(Broken("it is too long"));
+            return Err(BrokenScript("it is too long"));
         }
         while let Some(&byte) = self.bytes.get(self.at) {
             match byte {
@@ -124,7 +124,7 @@ impl Reader<'_> {
         if self.open.is_empty() {
             Ok(self.found)
         } else {
-            Err(Broken("a bracket never closes"))
+            Err(BrokenScript("a bracket never closes"))
         }
     }
 
@@ -153,15 +153,17 @@ impl Reader<'_> {
             .unwrap_or(rest.len());
     }
 
-    fn comment(&mut self) -> Result<(), Broken> {
+    fn comment(&mut self) -> Result<(), BrokenScript> {
         let inside = &self.text[self.at + 2..];
-        let end = inside.find("*/").ok_or(Broken("a comment never ends"))?;
+        let end = inside
+            .find("*/")
+            .ok_or(BrokenScript("a comment never ends"))?;
         self.newline |= inside[..end].contains('\n');
         self.at += 2 + end + 2;
         Ok(())
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<(), Broken> {
+    fn quoted(&mut self, quote: u8) -> Result<(), BrokenScript> {
         let mut end = self.at + 1;
         while let Some(&byte) = self.bytes.get(end) {
             match byte {
@@ -174,11 +176,11 @@ impl Reader<'_> {
                 _ => end += 1,
             }
         }
-        Err(Broken("a string never ends"))
+        Err(BrokenScript("a string never ends"))
     }
 
     /// From `from`, which is inside a template, to its end or to the next `${`.
-    fn template(&mut self, from: usize) -> Result<(), Broken> {
+    fn template(&mut self, from: usize) -> Result<(), BrokenScript> {
         let mut end = from;
         while let Some(&byte) = self.bytes.get(end) {
             match byte {
@@ -194,7 +196,7 @@ impl Reader<'_> {
                 _ => end += 1,
             }
         }
-        Err(Broken("a template never ends"))
+        Err(BrokenScript("a template never ends"))
     }
 
     /// Whether it is one: if a slash in the place of a value is not a regular expression, it stays a sign.
@@ -288,9 +290,9 @@ impl Reader<'_> {
         self.push(Kind::Sign, self.at + length);
     }
 
-    fn open(&mut self, byte: u8, template: bool) -> Result<(), Broken> {
+    fn open(&mut self, byte: u8, template: bool) -> Result<(), BrokenScript> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(Broken("its brackets are nested too deeply"));
+            return Err(BrokenScript("its brackets are nested too deeply"));
         }
         let (close, is_value) = match byte {
             // Not the condition of a statement.
@@ -318,12 +320,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn close(&mut self, byte: u8) -> Result<(), Broken> {
+    fn close(&mut self, byte: u8) -> Result<(), BrokenScript> {
         let bracket = self
             .open
             .pop()
             .filter(|open| open.close == byte)
-            .ok_or(Broken("its brackets do not match"))?;
+            .ok_or(BrokenScript("its brackets do not match"))?;
         self.push(Kind::Close, self.at + 1);
         self.after_block = !bracket.is_value;
         if bracket.template {

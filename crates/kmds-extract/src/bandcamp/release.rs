@@ -58,7 +58,7 @@ pub(super) struct Song {
 
 /// What reading needs beside the page.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct PageContext<'a> {
     pub recipe: &'a BandcampRecipe,
     pub now_unix: u64,
     /// Name of the page in errors.
@@ -108,7 +108,7 @@ impl Release {
     /// # Errors
     /// A final refusal for a lone track that cannot be played and for an album that hides all its songs; `page_changed`
     /// when a lone track has no id or no usable stream.
-    pub(super) fn resolved(&self, reading: Reading<'_>) -> Result<Resolved, ExtractError> {
+    pub(super) fn resolved(&self, reading: PageContext<'_>) -> Result<Resolved, ExtractError> {
         if self.members_only {
             return Err(self.refused(Kind::MembersOnly, self.title.clone(), reading));
         }
@@ -130,7 +130,7 @@ impl Release {
     pub(super) fn with_neighbours(
         &self,
         track_id: u64,
-        reading: Reading<'_>,
+        reading: PageContext<'_>,
     ) -> Result<Refreshed, ExtractError> {
         if self.members_only {
             return Err(self.refused(Kind::MembersOnly, self.title.clone(), reading));
@@ -156,7 +156,7 @@ impl Release {
         }
     }
 
-    fn collection(&self, reading: Reading<'_>) -> Result<Collection, ExtractError> {
+    fn collection(&self, reading: PageContext<'_>) -> Result<Collection, ExtractError> {
         if self.songs.is_empty() {
             return Err(self.locked(None, reading));
         }
@@ -187,7 +187,7 @@ impl Release {
         })
     }
 
-    fn track(&self, at: usize, reading: Reading<'_>) -> Result<Track, ExtractError> {
+    fn track(&self, at: usize, reading: PageContext<'_>) -> Result<Track, ExtractError> {
         let Some(song) = self.songs.get(at) else {
             return Err(self.locked(None, reading));
         };
@@ -246,7 +246,7 @@ impl Release {
         })
     }
 
-    fn credit(&self, at: usize, song: &Song, reading: Reading<'_>) -> Credit {
+    fn credit(&self, at: usize, song: &Song, reading: PageContext<'_>) -> Credit {
         let own = if self.is_album {
             None
         } else {
@@ -308,7 +308,7 @@ impl Release {
     }
 
     /// Why a song, or the whole release, has no audio (field notes, 14).
-    fn locked(&self, song: Option<(usize, &Song)>, reading: Reading<'_>) -> ExtractError {
+    fn locked(&self, song: Option<(usize, &Song)>, reading: PageContext<'_>) -> ExtractError {
         let title = match song {
             Some((at, song)) => Some(self.credit(at, song, reading).title),
             None => self.title.clone(),
@@ -327,7 +327,7 @@ impl Release {
         self.refused(kind, title, reading)
     }
 
-    fn refused(&self, kind: Kind, title: Option<String>, reading: Reading<'_>) -> ExtractError {
+    fn refused(&self, kind: Kind, title: Option<String>, reading: PageContext<'_>) -> ExtractError {
         let reason = match (kind, &self.date) {
             (Kind::MembersOnly, _) => "only the band's subscribers can listen to this".to_owned(),
             (Kind::Unreleased, Some(day)) if self.is_future(reading) => {
@@ -344,7 +344,7 @@ impl Release {
         }
     }
 
-    fn is_future(&self, reading: Reading<'_>) -> bool {
+    fn is_future(&self, reading: PageContext<'_>) -> bool {
         self.date.as_ref().is_some_and(|day| {
             date::day_of_unix(reading.now_unix).is_some_and(|today| *day > today)
         })

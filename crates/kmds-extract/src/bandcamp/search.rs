@@ -24,11 +24,11 @@ struct Answer {
 #[derive(Deserialize)]
 struct Auto {
     #[serde(default, deserialize_with = "fields::list")]
-    results: Option<Vec<Found>>,
+    results: Option<Vec<RawResult>>,
 }
 
 #[derive(Deserialize, Default)]
-struct Found {
+struct RawResult {
     #[serde(default, rename = "type", deserialize_with = "fields::text")]
     kind: Option<String>,
     #[serde(default, deserialize_with = "fields::number")]
@@ -74,7 +74,7 @@ pub(crate) async fn search(
     Ok(songs.into_iter().chain(albums).collect())
 }
 
-fn hit(found: Found, recipe: &BandcampRecipe) -> Option<Hit> {
+fn hit(found: RawResult, recipe: &BandcampRecipe) -> Option<Hit> {
     let id = found.id?;
     let kind = match found.kind.as_deref()? {
         "t" => HitKind::Song,

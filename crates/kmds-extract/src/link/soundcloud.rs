@@ -141,19 +141,19 @@ impl SoundCloudLink {
 
 /// Where on SoundCloud a host leads.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum HostRole {
     Site,
     Short,
     Api,
     Embed,
 }
 
-fn place(host: &str) -> Option<Place> {
+fn place(host: &str) -> Option<HostRole> {
     match host {
-        "soundcloud.com" | "www.soundcloud.com" | "m.soundcloud.com" => Some(Place::Site),
-        "on.soundcloud.com" => Some(Place::Short),
-        "api.soundcloud.com" | "api-v2.soundcloud.com" => Some(Place::Api),
-        "w.soundcloud.com" | "player.soundcloud.com" | "p.soundcloud.com" => Some(Place::Embed),
+        "soundcloud.com" | "www.soundcloud.com" | "m.soundcloud.com" => Some(HostRole::Site),
+        "on.soundcloud.com" => Some(HostRole::Short),
+        "api.soundcloud.com" | "api-v2.soundcloud.com" => Some(HostRole::Api),
+        "w.soundcloud.com" | "player.soundcloud.com" | "p.soundcloud.com" => Some(HostRole::Embed),
         _ => None,
     }
 }
@@ -164,25 +164,25 @@ pub(super) fn owns(host: &str) -> bool {
 
 pub(super) fn parse(parts: &Parts) -> Result<SoundCloudLink, LinkError> {
     match place(&parts.host).ok_or(LinkError::NotOurs)? {
-        Place::Embed => embed(parts),
+        HostRole::Embed => embed(parts),
         plain => parse_at(plain, parts),
     }
 }
 
-fn parse_at(place: Place, parts: &Parts) -> Result<SoundCloudLink, LinkError> {
+fn parse_at(place: HostRole, parts: &Parts) -> Result<SoundCloudLink, LinkError> {
     let segments = parts.segments().ok_or(INVALID)?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match place {
-        Place::Site => page(&segments),
-        Place::Short => match segments[..] {
+        HostRole::Site => page(&segments),
+        HostRole::Short => match segments[..] {
             [code] if is_code(code) => Ok(SoundCloudLink::Short {
                 code: code.to_owned(),
             }),
             _ => Err(INVALID),
         },
-        Place::Api => by_id(&segments, parts),
+        HostRole::Api => by_id(&segments, parts),
         // SoundCloud makes no embed in an embed.
-        Place::Embed => Err(INVALID),
+        HostRole::Embed => Err(INVALID),
     }
 }
 

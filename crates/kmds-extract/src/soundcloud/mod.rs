@@ -24,7 +24,7 @@ use crate::track::{Collection, Resolved, Track};
 
 use api::Api;
 use build::{Unfit, changed};
-use parse::{Found, RawTrack};
+use parse::{RawTrack, ResolveAnswer};
 pub(crate) use search::search;
 
 /// Redirects of a short link that are read, each without being followed.
@@ -54,19 +54,21 @@ pub async fn resolve(
     };
     let token = at.token();
     match ask(at, &api).await? {
-        Found::Track(raw) => {
+        ResolveAnswer::Track(raw) => {
             let again = async || match ask(at, &api).await? {
-                Found::Track(raw) => Ok(*raw),
-                Found::Set(_) | Found::Unsupported => Err(changed("resolve answer", "kind")),
+                ResolveAnswer::Track(raw) => Ok(*raw),
+                ResolveAnswer::Set(_) | ResolveAnswer::Unsupported => {
+                    Err(changed("resolve answer", "kind"))
+                }
             };
             Ok(Resolved::Track(Box::new(
                 finish(*raw, token, again, &api).await?,
             )))
         }
-        Found::Set(raw) => Ok(Resolved::Collection(
+        ResolveAnswer::Set(raw) => Ok(Resolved::Collection(
             sets::collect(&raw, at, Vec::new(), &api).await?,
         )),
-        Found::Unsupported => Err(ExtractError::UnsupportedLink {
+        ResolveAnswer::Unsupported => Err(ExtractError::UnsupportedLink {
             reason: GIVE_A_TRACK.to_owned(),
         }),
     }
@@ -87,10 +89,10 @@ pub async fn resume(
     };
     let expanded = expand(at, &api).await?;
     match ask(&expanded, &api).await? {
-        Found::Set(raw) => sets::collect(&raw, &expanded, so_far.entries, &api)
+        ResolveAnswer::Set(raw) => sets::collect(&raw, &expanded, so_far.entries, &api)
             .await
             .map(Some),
-        Found::Track(_) | Found::Unsupported => Ok(None),
+        ResolveAnswer::Track(_) | ResolveAnswer::Unsupported => Ok(None),
     }
 }
 
@@ -229,9 +231,12 @@ fn next_hop(page: &Page, asked: &str) -> Result<SoundCloudLink, ExtractError> {
     }
 }
 
-async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, ExtractError> {
+async fn ask(
+    at: &SoundCloudLink,
+    api: &Api<'_, impl Origin>,
+) -> Result<ResolveAnswer, ExtractError> {
     match at {
-        SoundCloudLink::TrackById { id, token } => Ok(Found::Track(Box::new(
+        SoundCloudLink::TrackById { id, token } => Ok(ResolveAnswer::Track(Box::new(
             ask_track(*id, token.as_deref(), api).await?,
         ))),
         SoundCloudLink::SetById { id, token } => {
@@ -240,7 +245,7 @@ async fn ask(at: &SoundCloudLink, api: &Api<'_, impl Origin>) -> Result<Found, E
                 .await?;
             let body = existing(answer, "set", "set answer", api)?;
             parse::set(&body)
-                .map(|raw| Found::Set(Box::new(raw)))
+                .map(|raw| ResolveAnswer::Set(Box::new(raw)))
                 .map_err(|field| changed("set answer", field))
         }
         SoundCloudLink::Track { .. }

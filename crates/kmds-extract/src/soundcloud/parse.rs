@@ -12,7 +12,7 @@ use crate::json::{self, fields};
 use crate::link::soundcloud::is_token;
 
 /// The result of `/resolve`.
-pub enum Found {
+pub enum ResolveAnswer {
     Track(Box<RawTrack>),
     Set(Box<RawSet>),
     /// A user, or a list that SoundCloud itself makes.
@@ -157,7 +157,7 @@ fn transcodings<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RawTranscoding
 }
 
 /// The answer of `/resolve`; the error names the field that is missing.
-pub fn found(body: &[u8]) -> Result<Found, &'static str> {
+pub fn found(body: &[u8]) -> Result<ResolveAnswer, &'static str> {
     let value: Value = json::read(body).map_err(|_| "JSON")?;
     let kind = value
         .get("kind")
@@ -168,13 +168,13 @@ pub fn found(body: &[u8]) -> Result<Found, &'static str> {
             _ => "",
         });
     match kind {
-        "track" => Ok(Found::Track(
+        "track" => Ok(ResolveAnswer::Track(
             serde_json::from_value(value).map_err(|_| "track")?,
         )),
-        "playlist" => Ok(Found::Set(
+        "playlist" => Ok(ResolveAnswer::Set(
             serde_json::from_value(value).map_err(|_| "tracks")?,
         )),
-        "user" | "system-playlist" => Ok(Found::Unsupported),
+        "user" | "system-playlist" => Ok(ResolveAnswer::Unsupported),
         _ => Err("kind"),
     }
 }

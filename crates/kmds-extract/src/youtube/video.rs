@@ -21,13 +21,13 @@ pub(super) async fn resolve(
     recipes: &Recipes,
 ) -> Result<Track, ExtractError> {
     match ask(video, origin, recipes).await? {
-        Answer::Plays(track) => Ok(*track),
-        Answer::Withheld {
+        PlayerAnswer::Plays(track) => Ok(*track),
+        PlayerAnswer::Withheld {
             reason,
             title,
             track: None,
         } => Err(withheld(reason, title)),
-        Answer::Withheld {
+        PlayerAnswer::Withheld {
             reason,
             track: Some(mut track),
             ..
@@ -44,8 +44,8 @@ pub(super) async fn refresh(
     recipes: &Recipes,
 ) -> Result<Track, ExtractError> {
     match ask(video, origin, recipes).await? {
-        Answer::Plays(track) => Ok(*track),
-        Answer::Withheld {
+        PlayerAnswer::Plays(track) => Ok(*track),
+        PlayerAnswer::Withheld {
             reason,
             title,
             track,
@@ -67,10 +67,10 @@ async fn ask(
     video: VideoId,
     origin: &impl Origin,
     recipes: &Recipes,
-) -> Result<Answer, ExtractError> {
+) -> Result<PlayerAnswer, ExtractError> {
     if script::goes_first(origin, recipes) {
         if let Some(track) = script::ask(video, origin, recipes).await {
-            return Ok(Answer::Plays(track));
+            return Ok(PlayerAnswer::Plays(track));
         }
         script::goes_last(origin);
         return ask_plain(video, origin, recipes).await;
@@ -82,13 +82,13 @@ async fn ask(
     match script::ask(video, origin, recipes).await {
         Some(track) => {
             script::worked(origin);
-            Ok(Answer::Plays(track))
+            Ok(PlayerAnswer::Plays(track))
         }
         None => Err(error),
     }
 }
 
-enum Answer {
+enum PlayerAnswer {
     Plays(Box<Track>),
     /// Made for kids, or refused for the native client for another reason; mostly with its metadata.
     Withheld {
@@ -107,7 +107,7 @@ fn withheld(reason: String, title: Option<String>) -> ExtractError {
 }
 
 /// The reaction to a bad answer, and the error if it does not help.
-struct Trouble {
+struct BadAnswer {
     cure: Cure,
     error: ExtractError,
 }
@@ -140,7 +140,7 @@ async fn ask_plain(
     video: VideoId,
     origin: &impl Origin,
     recipes: &Recipes,
-) -> Result<Answer, ExtractError> {
+) -> Result<PlayerAnswer, ExtractError> {
     let mut others: VecDeque<&Identity> = identity::candidates(origin, recipes).into();
     let first = others
         .pop_front()
@@ -223,7 +223,7 @@ fn judge(
     visitor: Option<&str>,
     origin: &impl Origin,
     recipes: &Recipes,
-) -> Result<Result<Answer, ExtractError>, Trouble> {
+) -> Result<Result<PlayerAnswer, ExtractError>, BadAnswer> {
     if page.status != 200 {
         return judge_status(page, at, origin, recipes).map(Err);
     }
@@ -234,7 +234,7 @@ fn judge(
         &recipes.youtube,
         origin.now_unix(),
     )
-    .map_err(|field| Trouble {
+    .map_err(|field| BadAnswer {
         cure: Cure::OnceMore,
         error: page_changed(requests::PLAYER, field),
     })?;
@@ -251,7 +251,7 @@ fn judge(
     let title = reading.title.clone();
     Ok(match reading.verdict.clone() {
         Verdict::Final { kind, reason } => Err(refused(kind, &reason, title)),
-        Verdict::ClientRefused { reason } => Ok(Answer::Withheld {
+        Verdict::ClientRefused { reason } => Ok(PlayerAnswer::Withheld {
             reason,
             title,
             track: reading.track,
@@ -262,7 +262,7 @@ fn judge(
             }
             reading
                 .into_track()
-                .map(|track| Answer::Plays(Box::new(track)))
+                .map(|track| PlayerAnswer::Plays(Box::new(track)))
                 .ok_or_else(|| page_changed(requests::PLAYER, "videoDetails"))
         }
     })
@@ -274,7 +274,7 @@ fn judge_status(
     at: &Attempts<'_>,
     origin: &impl Origin,
     recipes: &Recipes,
-) -> Result<ExtractError, Trouble> {
+) -> Result<ExtractError, BadAnswer> {
     let (cure, error) = match page.status {
         400 => {
             identity::switch_off(at.identity, origin);
@@ -290,44 +290,44 @@ fn judge_status(
             (Cure::OnceMore, error)
         }
     };
-    Err(Trouble { cure, error })
+    Err(BadAnswer { cure, error })
 }
 
 /// Verdicts about the client, not about the video.
-fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<Trouble> {
+fn trouble(verdict: &Verdict, recipes: &Recipes) -> Option<BadAnswer> {
     let site = Site::YouTube;
     Some(match verdict {
         Verdict::Playable | Verdict::Final { .. } | Verdict::ClientRefused { .. } => return None,
-        Verdict::BotCheck => Trouble {
+        Verdict::BotCheck => BadAnswer {
             cure: Cure::NewVisitorThenIdentity,
             error: ExtractError::BotCheck {
                 site,
                 retry_after: Some(recipes.youtube.bot_check_wait),
             },
         },
-        Verdict::RateLimited => Trouble {
+        Verdict::RateLimited => BadAnswer {
             cure: Cure::NewVisitor,
             error: ExtractError::RateLimited {
                 site,
                 retry_after: Some(recipes.youtube.quota_wait),
             },
         },
-        Verdict::Substituted => Trouble {
+        Verdict::Substituted => BadAnswer {
             cure: Cure::NewVisitor,
             error: page_changed(requests::PLAYER, "videoDetails.videoId"),
         },
-        Verdict::SabrOnly => Trouble {
+        Verdict::SabrOnly => BadAnswer {
             cure: Cure::NextIdentity,
             error: page_changed(requests::PLAYER, "streamingData.url"),
         },
         Verdict::Unknown => {
             let error = page_changed(requests::PLAYER, "playabilityStatus.reason");
-            Trouble {
+            BadAnswer {
                 cure: Cure::OnceMoreThenIdentity,
                 error,
             }
         }
-        Verdict::ClientBroken => Trouble {
+        Verdict::ClientBroken => BadAnswer {
             cure: Cure::NextIdentity,
             error: page_changed(requests::PLAYER, "client identity"),
         },

@@ -19,8 +19,8 @@ use crate::wire::{Reply, Request, file, start_of};
 use crate::world::{Shared, Song};
 
 pub use make::{Album, AlbumBuilder, Bandcamp, TrackBuilder};
-pub use release::Lock;
 pub(crate) use recorded::load;
+pub use release::Lock;
 
 /// The life of a stream URL (Bandcamp notes, 8).
 const URL_LIFE_SECS: u64 = 86_400;

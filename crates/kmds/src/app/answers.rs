@@ -30,11 +30,11 @@ pub(super) type Answer = Result<Arc<Resolved>, Failure>;
 
 /// The answers to links, by the canonical form of the link.
 #[derive(Default)]
-pub(super) struct Answers(Mutex<Inner>);
+pub(super) struct Answers(Mutex<AnswerMap>);
 
 #[derive(Default)]
-struct Inner {
-    answers: HashMap<String, (Instant, Arc<Kept>)>,
+struct AnswerMap {
+    answers: HashMap<String, (Instant, Arc<RememberedAnswer>)>,
     /// Songs resolved within [`SONG_LIFE`].
     songs: HashMap<String, (Instant, Arc<Resolved>)>,
     /// Links that lead to one song, in the form in which they were pasted.
@@ -72,13 +72,13 @@ impl Answers {
     }
 
     fn keep_answer(&self, link: &str, answer: &Answer, times: &Times) {
-        let kept = Arc::new(Kept::new(answer.clone()));
+        let kept = Arc::new(RememberedAnswer::new(answer.clone()));
         let mut inner = self.0.lock();
         let answers = &mut inner.answers;
         // Most links are requested only once.
         answers.retain(|_, (at, kept)| at.elapsed() < kept.life(times));
         answers.insert(link.to_owned(), (Instant::now(), kept));
-        let songs = |answers: &HashMap<_, (_, Arc<Kept>)>| -> usize {
+        let songs = |answers: &HashMap<_, (_, Arc<RememberedAnswer>)>| -> usize {
             answers.values().map(|(_, kept)| kept.songs()).sum()
         };
         while answers.len() > MOST_LINKS || songs(answers) > MOST_SONGS {
@@ -113,7 +113,7 @@ impl Answers {
         self.0.lock().ids.get(link).cloned()
     }
 
-    fn kept(&self, link: &str, times: &Times) -> Option<Arc<Kept>> {
+    fn kept(&self, link: &str, times: &Times) -> Option<Arc<RememberedAnswer>> {
         let mut inner = self.0.lock();
         let (at, kept) = inner.answers.get(link)?;
         if at.elapsed() < kept.life(times) {
@@ -130,12 +130,12 @@ fn oldest<K: Clone, V>(kept: &HashMap<K, (Instant, V)>) -> Option<K> {
 }
 
 /// A remembered answer.
-enum Kept {
+enum RememberedAnswer {
     AsItIs(Answer),
     Packed(Packed),
 }
 
-impl Kept {
+impl RememberedAnswer {
     fn new(answer: Answer) -> Self {
         match answer.as_ref().ok().and_then(Packed::new) {
             Some(packed) => Self::Packed(packed),

@@ -16,17 +16,17 @@ const MOST_SONGS: usize = 10_000;
 
 /// The windows of all lists.
 #[derive(Debug, Default)]
-pub(super) struct Windows(Mutex<Inner>);
+pub(super) struct Windows(Mutex<WindowMap>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct WindowMap {
     /// The oldest first.
     windows: VecDeque<Arc<Window>>,
     /// For each song that moves a window: the newest window, and the song's place there.
-    places: HashMap<Key, Place>,
+    places: HashMap<Key, WindowPlace>,
 }
 
-type Place = (Arc<Window>, usize);
+type WindowPlace = (Arc<Window>, usize);
 
 #[derive(Debug)]
 struct Window {
@@ -107,7 +107,7 @@ impl Windows {
     }
 }
 
-impl Inner {
+impl WindowMap {
     fn songs(&self) -> usize {
         self.windows.iter().map(|window| window.keys.len()).sum()
     }
@@ -127,7 +127,7 @@ impl Inner {
 }
 
 /// The songs of a window. If a song is in it twice, the first place counts: it comes last here.
-fn places(window: &Arc<Window>) -> impl Iterator<Item = (Key, Place)> {
+fn places(window: &Arc<Window>) -> impl Iterator<Item = (Key, WindowPlace)> {
     let places = window.keys.iter().enumerate().rev();
     places.map(|(place, key)| (key.clone(), (Arc::clone(window), place)))
 }

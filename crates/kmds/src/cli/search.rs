@@ -53,11 +53,11 @@ pub struct SearchArgs {
 struct Reply {
     query: String,
     site: String,
-    results: Vec<Found>,
+    results: Vec<SearchResult>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Found {
+struct SearchResult {
     /// `song` or `collection`.
     kind: String,
     site: String,
@@ -175,12 +175,17 @@ impl Reply {
         Self {
             query: found.words,
             site: found.at.as_str().to_owned(),
-            results: found.hits.iter().take(limit).map(Found::new).collect(),
+            results: found
+                .hits
+                .iter()
+                .take(limit)
+                .map(SearchResult::new)
+                .collect(),
         }
     }
 }
 
-impl Found {
+impl SearchResult {
     fn new(hit: &Hit) -> Self {
         Self {
             kind: hit.kind.as_str().to_owned(),

@@ -25,7 +25,7 @@ const MOST_SITES: usize = 16;
 
 /// The last report of each other node.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Heard>);
+pub(super) struct LastReports(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -43,7 +43,7 @@ impl Heard {
     }
 }
 
-impl Known {
+impl LastReports {
     /// A report of any node has come.
     pub(super) fn note_report(&self, now: Instant) {
         let mut heard = self.0.lock();
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_node_is_gone_when_it_says_so_or_nothing() {
-        let (known, now) = (Known::default(), Instant::now());
+        let (known, now) = (LastReports::default(), Instant::now());
         assert!(known.hear(report("a", 1, None), now));
         assert!(known.hear(report("b", 1, None), now));
         assert!(!known.hear(report("b", 1, None), now));
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_pause_that_a_node_told_ends_although_the_node_tells_nothing_new() {
-        let (known, now) = (Known::default(), Instant::now());
+        let (known, now) = (LastReports::default(), Instant::now());
         let seconds = Duration::from_secs;
         let pause_after = |past: u64| {
             let there = known.there(now + seconds(past));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn while_nats_is_away_what_is_known_stands_still() {
-        let (known, now) = (Known::default(), Instant::now());
+        let (known, now) = (LastReports::default(), Instant::now());
         let seconds = Duration::from_secs;
         known.note_report(now);
         assert!(known.hear(report("a", i64::MIN, None), now));

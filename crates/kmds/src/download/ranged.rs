@@ -19,7 +19,7 @@ use crate::origin::{Client, ContentRange, MediaAnswer, MediaAsk, MediaBody};
 
 /// What identifies the bytes of a file, beside the stream's own validator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct FileIdentity {
     total: Option<u64>,
     etag: Option<String>,
     modified: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Ranged {
     /// fails.
     moved_to: Option<String>,
     range_size: Option<RangeSize>,
-    known: Known,
+    known: FileIdentity,
     start: u64,
     /// The next byte to hand on.
     offset: u64,
@@ -63,7 +63,7 @@ struct Body {
 }
 
 /// What an answer means for the download.
-enum Outcome {
+enum AnswerUse {
     Use(Box<Body>),
     Whole,
     TrySmaller,
@@ -81,7 +81,7 @@ impl Ranged {
     ) -> Result<Self, DownloadError> {
         let site = stream.site;
         let offset = kept.map_or(0, |kept| kept.bytes);
-        let mut known: Known = kept
+        let mut known: FileIdentity = kept
             .and_then(|kept| kept.mark.as_deref())
             .and_then(|mark| serde_json::from_str(mark).ok())
             .unwrap_or_default();
@@ -246,19 +246,19 @@ impl Ranged {
             let url = self.moved_to.as_deref().unwrap_or(&self.url);
             let outcome = match self.client.media(self.site, url, &ask).await {
                 Ok(answer) => self.read(answer, range)?,
-                Err(error) => Outcome::TryAgain(setback(self.site, error)?),
+                Err(error) => AnswerUse::TryAgain(setback(self.site, error)?),
             };
             match outcome {
-                Outcome::Use(body) => {
+                AnswerUse::Use(body) => {
                     self.body = Some(*body);
                     return Ok(());
                 }
-                Outcome::Whole => {
+                AnswerUse::Whole => {
                     self.ended = true;
                     return Ok(());
                 }
-                Outcome::TrySmaller => self.moved_to = None,
-                Outcome::TryAgain(setback) => self.again(setback).await?,
+                AnswerUse::TrySmaller => self.moved_to = None,
+                AnswerUse::TryAgain(setback) => self.again(setback).await?,
             }
         }
     }
@@ -291,7 +291,7 @@ impl Ranged {
         &mut self,
         answer: MediaAnswer,
         asked: Option<(u64, Option<u64>)>,
-    ) -> Result<Outcome, DownloadError> {
+    ) -> Result<AnswerUse, DownloadError> {
         match answer.status {
             206 => self.read_part(answer, asked),
             200 => self.read_whole(answer),
@@ -305,7 +305,7 @@ impl Ranged {
                     .as_mut()
                     .is_some_and(|range_size| range_size.refused(length))
                 {
-                    return Ok(Outcome::TrySmaller);
+                    return Ok(AnswerUse::TrySmaller);
                 }
                 let (site, at) = (self.site, self.offset);
                 let bounded = self.range_size.is_some();
@@ -315,7 +315,7 @@ impl Ranged {
                     DownloadError::Expired { site }
                 })
             }
-            status => refusal(self.site, status, answer.retry_after).map(Outcome::TryAgain),
+            status => refusal(self.site, status, answer.retry_after).map(AnswerUse::TryAgain),
         }
     }
 
@@ -323,7 +323,7 @@ impl Ranged {
         &mut self,
         answer: MediaAnswer,
         asked: Option<(u64, Option<u64>)>,
-    ) -> Result<Outcome, DownloadError> {
+    ) -> Result<AnswerUse, DownloadError> {
         let Some(ContentRange { start, end, total }) = answer.content_range else {
             return self.wrong("a part of the file that does not say which");
         };
@@ -351,7 +351,7 @@ impl Ranged {
         self.remember_file(total, &answer);
         self.moved_to =
             Some(answer.final_url.signed().to_owned()).filter(|_| self.range_size.is_some());
-        Ok(Outcome::Use(Box::new(Body {
+        Ok(AnswerUse::Use(Box::new(Body {
             stream: answer.body,
             skip: 0,
             left: Some(end - start + 1),
@@ -360,7 +360,7 @@ impl Ranged {
     }
 
     /// The server ignored the range, or none was asked for.
-    fn read_whole(&mut self, answer: MediaAnswer) -> Result<Outcome, DownloadError> {
+    fn read_whole(&mut self, answer: MediaAnswer) -> Result<AnswerUse, DownloadError> {
         let length = answer.content_length;
         if length == Some(0) {
             return Err(DownloadError::Empty { site: self.site });
@@ -374,7 +374,7 @@ impl Ranged {
             }
             self.same_file(length, &answer)?;
             self.remember_file(length, &answer);
-            return Ok(Outcome::Use(Box::new(Body {
+            return Ok(AnswerUse::Use(Box::new(Body {
                 stream: answer.body,
                 skip: 0,
                 left: self.known.total,
@@ -385,9 +385,9 @@ impl Ranged {
         if self.known.total.is_none() && self.start == self.offset {
             // It is unknown whether the kept bytes are of this file: take it from its beginning.
             (self.start, self.offset) = (0, 0);
-            self.known = Known::default();
+            self.known = FileIdentity::default();
             self.remember_file(length, &answer);
-            return Ok(Outcome::Use(Box::new(Body {
+            return Ok(AnswerUse::Use(Box::new(Body {
                 stream: answer.body,
                 skip: 0,
                 left: length,
@@ -398,7 +398,7 @@ impl Ranged {
             return Err(DownloadError::Changed { site: self.site });
         }
         self.same_file(length, &answer)?;
-        Ok(Outcome::Use(Box::new(Body {
+        Ok(AnswerUse::Use(Box::new(Body {
             stream: answer.body,
             skip: self.offset,
             left: length,
@@ -406,7 +406,7 @@ impl Ranged {
         })))
     }
 
-    fn read_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<Outcome, DownloadError> {
+    fn read_unsatisfied(&mut self, answer: &MediaAnswer) -> Result<AnswerUse, DownloadError> {
         let site = self.site;
         match answer.unsatisfied_total.or(self.known.total) {
             Some(0) => Err(DownloadError::Empty { site }),
@@ -414,7 +414,7 @@ impl Ranged {
                 if total == self.offset && self.known.total.is_none_or(|known| known == total) =>
             {
                 self.known.total = Some(total);
-                Ok(Outcome::Whole)
+                Ok(AnswerUse::Whole)
             }
             _ => Err(DownloadError::Changed { site }),
         }

@@ -24,11 +24,11 @@ const PROBE_LIFE: Duration = Duration::from_secs(60);
 pub struct Breaker {
     recipes: SharedRecipes,
     /// Invariant: `opened` is set only by `failure` and `wall`, and cleared only by `success`; `probing` is set only while it is open.
-    seen: Mutex<Seen>,
+    seen: Mutex<EngineRecord>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct EngineRecord {
     refused: VecDeque<bool>,
     changed_in_a_row: u32,
     last_success: Option<Instant>,
@@ -48,7 +48,7 @@ impl Breaker {
         }
     }
 
-    fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
+    fn seen(&self) -> parking_lot::MutexGuard<'_, EngineRecord> {
         self.seen.lock()
     }
 

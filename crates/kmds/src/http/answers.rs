@@ -114,7 +114,7 @@ impl IntoResponses for V1Refusals {
 }
 
 /// How one face refuses. Every route names the same answers, so the document has them once.
-pub(super) struct Face {
+pub(super) struct FaceAnswers {
     name: &'static str,
     content_type: &'static str,
     schema: &'static str,
@@ -122,20 +122,20 @@ pub(super) struct Face {
     more: &'static [(u16, &'static str)],
 }
 
-pub(super) const CLASSIC: Face = Face {
+pub(super) const CLASSIC: FaceAnswers = FaceAnswers {
     name: "Classic",
     content_type: "application/json",
     schema: "ClassicError",
     more: &[],
 };
-pub(super) const V1: Face = Face {
+pub(super) const V1: FaceAnswers = FaceAnswers {
     name: "V1",
     content_type: "application/problem+json",
     schema: "Problem",
     more: &[(415, "The body is not JSON")],
 };
 
-impl Face {
+impl FaceAnswers {
     /// Each status with the kinds it may mean.
     fn said(&self) -> BTreeMap<u16, String> {
         let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();

@@ -96,7 +96,7 @@ pub(super) async fn fetch_queried(
     request: Parts,
 ) -> Result<Response, Classic> {
     let query = Query::of(&request.uri);
-    let asked = Asked {
+    let asked = ClassicFetch {
         link: query.link()?,
         whole_list: query.switch("playlist")?,
         accept: query.accept()?,
@@ -114,15 +114,15 @@ pub(super) async fn fetch_queried(
     fetch(&http, asked, &request).await
 }
 
-struct Asked {
+struct ClassicFetch {
     link: Option<String>,
     whole_list: bool,
     accept: Option<Accept>,
     prefetch: Option<Prefetch>,
 }
 
-async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, Classic> {
-    let Asked {
+async fn fetch(http: &Http, asked: ClassicFetch, request: &Parts) -> Result<Response, Classic> {
+    let ClassicFetch {
         link,
         whole_list,
         accept,
@@ -146,7 +146,7 @@ async fn fetch(http: &Http, asked: Asked, request: &Parts) -> Result<Response, C
 }
 
 /// Reads the body of a fetch. Unknown keys are ignored; `null` is as if not given.
-fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
+fn read_body(body: &[u8]) -> Result<ClassicFetch, Refusal> {
     const EXAMPLE: &str = "send {\"URL\": \"LINK\"}";
     let wrong = |key: &str, wanted: &str| {
         Refusal::bad_request(format!("\"{key}\" is not {wanted}; send {wanted}"))
@@ -169,7 +169,7 @@ fn read_body(body: &[u8]) -> Result<Asked, Refusal> {
     let prefetch = prefetch
         .map(|(key, value)| prefetch::from_body(key, &value))
         .transpose()?;
-    Ok(Asked {
+    Ok(ClassicFetch {
         link,
         whole_list,
         accept,

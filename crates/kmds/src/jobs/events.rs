@@ -58,12 +58,12 @@ pub enum EventName {
 
 #[derive(Debug)]
 pub struct Board {
-    inner: Mutex<Inner>,
+    inner: Mutex<BoardState>,
     newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct BoardState {
     kept: VecDeque<Arc<Event>>,
     next: u64,
     progress_told: HashMap<Key, Instant>,
@@ -84,15 +84,15 @@ pub struct News<'a> {
 impl Board {
     pub fn new() -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(BoardState {
                 next: 1,
-                ..Inner::default()
+                ..BoardState::default()
             }),
             newest: watch::Sender::new(0),
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, BoardState> {
         self.inner.lock()
     }
 

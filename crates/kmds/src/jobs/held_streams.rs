@@ -19,11 +19,11 @@ const UNUSED_FOR: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct HeldStreams {
     recipes: SharedRecipes,
-    held: Mutex<Held>,
+    held: Mutex<StreamMap>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct StreamMap {
     of: HashMap<TrackId, (Instant, Vec<Stream>)>,
     bytes: usize,
 }
@@ -52,7 +52,7 @@ impl HeldStreams {
     }
 }
 
-impl Held {
+impl StreamMap {
     fn put(&mut self, id: &TrackId, streams: Vec<Stream>) {
         self.take(id);
         let more = weight(&streams);

@@ -69,7 +69,7 @@ impl Rewriting<'_> {
                 // The download failed before its first byte; its error has the reason.
                 return std::future::pending().await;
             };
-            let source = Source::growing(work.at.store.open_reader(&partial), partial);
+            let source = RawReader::growing(work.at.store.open_reader(&partial), partial);
             match self.rewrite {
                 Rewrite::OpusToOgg => self.rewrap(source).await,
                 Rewrite::TakeAudioOut => self.take_audio_out(source).await,
@@ -88,7 +88,7 @@ impl Rewriting<'_> {
         Err(error)
     }
 
-    async fn rewrap(&mut self, mut source: Source) -> Result<(), FillError> {
+    async fn rewrap(&mut self, mut source: RawReader) -> Result<(), FillError> {
         let broken = |error: media::Broken| FillError::Broken(error.to_string());
         let mut ogg = OpusToOgg::new(crc_of(&self.work.job.key.to_string()));
         self.start_output(&source).await?;
@@ -100,7 +100,7 @@ impl Rewriting<'_> {
         Ok(self.work.put(self.lease, out.into()).await?)
     }
 
-    async fn take_audio_out(&mut self, mut source: Source) -> Result<(), FillError> {
+    async fn take_audio_out(&mut self, mut source: RawReader) -> Result<(), FillError> {
         // The index may be at the end: wait for the whole file.
         while source.next().await?.is_some() {}
         self.start_output(&source).await?;
@@ -122,7 +122,7 @@ impl Rewriting<'_> {
         }
     }
 
-    async fn convert(&mut self, mut source: Source) -> Result<(), FillError> {
+    async fn convert(&mut self, mut source: RawReader) -> Result<(), FillError> {
         self.start_output(&source).await?;
         let format = self.rewrite.format();
         self.work
@@ -131,7 +131,7 @@ impl Rewriting<'_> {
     }
 
     /// Opens the output file; listeners may read it from now on.
-    async fn start_output(&mut self, source: &Source) -> Result<(), FillError> {
+    async fn start_output(&mut self, source: &RawReader) -> Result<(), FillError> {
         let format = self.rewrite.format();
         self.lease.restart().await?;
         let validator = format!("{} as {format}", source.validator());
@@ -163,7 +163,7 @@ impl Work<'_> {
     pub(super) async fn encode(
         self,
         lease: &mut Lease,
-        source: &mut Source,
+        source: &mut RawReader,
         format: Format,
         expected: Option<Duration>,
     ) -> Result<(), FillError> {
@@ -183,7 +183,7 @@ impl Work<'_> {
     /// it.
     pub(super) async fn encode_into(
         self,
-        source: &mut Source,
+        source: &mut RawReader,
         format: Format,
         expected: Option<Duration>,
         out: mpsc::Sender<Bytes>,
@@ -216,14 +216,14 @@ impl Work<'_> {
 }
 
 /// Reads a file from its start to its end, as it grows.
-pub(super) struct Source {
+pub(super) struct RawReader {
     reader: Reader,
     at: u64,
     /// The file that is still arriving; `None` for a finished one.
     growing: Option<(Arc<Partial>, watch::Receiver<Progress>)>,
 }
 
-impl Source {
+impl RawReader {
     fn growing(reader: Reader, partial: Arc<Partial>) -> Self {
         let progress = partial.subscribe();
         Self {

@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::store::{Checked, Lease, Publish, Row, Started, State};
 
 /// A file that is whole, under its lease.
-struct Finished {
+struct WholeFile {
     format: Format,
     loudness_db: Option<Loudness>,
     stream: String,
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
     }
 
     /// One offer of the site after the other, then the second engine's.
-    async fn make(&mut self) -> Result<Finished, End> {
+    async fn make(&mut self) -> Result<WholeFile, End> {
         let mut offers = Offers::default();
         loop {
             let offer = match self.next_offer(&mut offers).await {
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
     }
 
     /// The end of the native engine's attempts: the job's end, or the second engine's streams.
-    async fn after_native(&mut self, next: Next) -> Result<Finished, End> {
+    async fn after_native(&mut self, next: Next) -> Result<WholeFile, End> {
         let failure = match next {
             Next::Stop(end) => return Err(end),
             Next::OtherStream(failure)
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tries one stream of an offer after the other. [`Next::StreamGone`] is returned only if it is true of all.
-    async fn try_streams(&mut self, offer: &Offer) -> Result<Finished, Next> {
+    async fn try_streams(&mut self, offer: &Offer) -> Result<WholeFile, Next> {
         let mut last = Next::StreamGone;
         let choices = choose(&offer.track.streams, &self.accept);
         for choice in order_for(choices, &self.lease) {
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tries one stream: locates it, downloads it, and tries once more if that may help.
-    async fn try_stream(&mut self, choice: &Choice, engine: Engine) -> Result<Finished, Next> {
+    async fn try_stream(&mut self, choice: &Choice, engine: Engine) -> Result<WholeFile, Next> {
         let stream = match self.work.at.engines.locate(&choice.stream).await {
             Ok(stream) => stream,
             Err(ExtractError::StreamGone { .. }) => return Err(Next::StreamGone),
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
     }
 
     /// Downloads one located stream into the job's lease, in the format that its client takes.
-    async fn download(&mut self, choice: &Choice, engine: Engine) -> Result<Finished, FillError> {
+    async fn download(&mut self, choice: &Choice, engine: Engine) -> Result<WholeFile, FillError> {
         let stream = &choice.stream;
         let rewrite = match choice.treatment {
             _ if stream.muxed => Some(Rewrite::TakeAudioOut),
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
             None => self.keep(stream, format, engine).await?,
             Some(rewrite) => self.rewrite(stream, rewrite).await?,
         };
-        Ok(Finished {
+        Ok(WholeFile {
             format,
             loudness_db,
             stream: stream.label.clone(),
@@ -366,7 +366,7 @@ impl<'a> Run<'a> {
         stream.duration.or(self.track.duration)
     }
 
-    async fn publish(self, done: Finished) -> Result<Format, End> {
+    async fn publish(self, done: WholeFile) -> Result<Format, End> {
         let format = done.format;
         let publish = Publish {
             human_name: names::rename(&self.human_name, format.ext()),

@@ -29,7 +29,7 @@ use crate::store::{Key, State};
 /// All jobs of this process.
 #[derive(Debug)]
 pub struct Table {
-    inner: Mutex<Inner>,
+    inner: Mutex<TableState>,
     board: Arc<Board>,
     /// Rung when something may start.
     bell: Notify,
@@ -40,7 +40,7 @@ pub struct Table {
 
 /// Invariant: a key that runs has its job in `jobs`; one in the queue has it there once it is watched.
 #[derive(Debug)]
-struct Inner {
+struct TableState {
     jobs: HashMap<Key, Arc<Job>>,
     queue: Queue,
     /// Of the songs that another fetch than their first asked for, or another node.
@@ -52,7 +52,7 @@ struct Inner {
 impl Table {
     pub fn new(queue: Queue, stop: CancellationToken) -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(TableState {
                 jobs: HashMap::new(),
                 queue,
                 requesters: HashMap::new(),
@@ -90,7 +90,7 @@ impl Table {
         self.board.subscribe(last)
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, TableState> {
         self.inner.lock()
     }
 
@@ -149,7 +149,13 @@ impl Table {
     }
 
     /// False if it is queued or has a job already.
-    fn push(&self, inner: &mut Inner, key: &Key, requester: Requester, total: Option<u64>) -> bool {
+    fn push(
+        &self,
+        inner: &mut TableState,
+        key: &Key,
+        requester: Requester,
+        total: Option<u64>,
+    ) -> bool {
         match inner.jobs.get(key) {
             // A cancelled job is on its way out: this caller wants the song again.
             Some(job) if job.cancel.is_cancelled() && !self.stop.is_cancelled() => {
@@ -293,7 +299,7 @@ impl Table {
     }
 }
 
-impl Inner {
+impl TableState {
     fn remove(&mut self, key: &Key) {
         self.jobs.remove(key);
         self.queue.remove(key);

@@ -111,7 +111,7 @@ fn frame(&[sync, kind, rates, mode]: &[u8; 4]) -> Option<Frame> {
 }
 
 pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
-    let mut seen = Seen::default();
+    let mut seen = FrameSum::default();
     let mut at = 0;
     while at < window.len() {
         let there = frame_at(window, at)?;
@@ -131,7 +131,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
 }
 
 #[derive(Default)]
-struct Seen {
+struct FrameSum {
     frames: u64,
     played: Duration,
     /// What a Xing, Info or VBRI header promises.
@@ -140,7 +140,7 @@ struct Seen {
     in_step: bool,
 }
 
-impl Seen {
+impl FrameSum {
     fn take(&mut self, window: &mut Window<'_>, at: u64, frame: Frame) -> Result<u64, Broken> {
         let next = at + frame.bytes;
         if next > window.len() {

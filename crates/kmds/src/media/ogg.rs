@@ -198,7 +198,7 @@ fn put(header: &mut [u8; HEADER_BYTES], at: usize, field: &[u8]) {
 }
 
 /// One logical stream.
-struct Link {
+struct OggStream {
     serial: u32,
     sequence: u32,
     /// Nothing for pictures and skeletons.
@@ -210,7 +210,7 @@ struct Link {
     ended: bool,
 }
 
-impl Link {
+impl OggStream {
     fn begin(page: &Page<'_>) -> Self {
         let (codec, rate, pre_skip) = identify(page.body);
         Self {
@@ -298,7 +298,7 @@ pub(super) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> {
 #[derive(Default)]
 struct Streams {
     /// Those of the current link of the chain.
-    open: Vec<Link>,
+    open: Vec<OggStream>,
     codec: Option<Codec>,
     /// Of the links before.
     played: Duration,
@@ -330,7 +330,7 @@ impl Streams {
                 what: "too many streams side by side",
             });
         }
-        let link = Link::begin(page);
+        let link = OggStream::begin(page);
         self.codec = self.codec.or(link.codec);
         self.open.push(link);
         Ok(())

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 const WRITE_APART: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Kept {
+struct MemoryValue {
     value: String,
     stored_unix: u64,
 }
@@ -27,13 +27,13 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Memory {
     file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
     renewals: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    values: BTreeMap<String, Kept>,
+struct MemoryState {
+    values: BTreeMap<String, MemoryValue>,
     /// Whether the file lacks something of `values`.
     dirty: bool,
     /// Whether a task is under way that will write.
@@ -45,9 +45,9 @@ impl Memory {
         let values = file.as_deref().map(read).unwrap_or_default();
         Arc::new(Self {
             file,
-            state: Mutex::new(State {
+            state: Mutex::new(MemoryState {
                 values,
-                ..State::default()
+                ..MemoryState::default()
             }),
             renewals: Mutex::new(HashMap::new()),
         })
@@ -71,7 +71,7 @@ impl Memory {
         } else {
             state.values.insert(
                 key.to_owned(),
-                Kept {
+                MemoryValue {
                     value: value.to_owned(),
                     stored_unix: now_unix,
                 },
@@ -115,7 +115,7 @@ impl Memory {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock()
     }
 }
@@ -136,7 +136,7 @@ async fn write_soon(memory: Weak<Memory>) {
     }
 }
 
-fn read(file: &Path) -> BTreeMap<String, Kept> {
+fn read(file: &Path) -> BTreeMap<String, MemoryValue> {
     match std::fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
             tracing::warn!(file = %file.display(), %error, "starting with an empty memory of the sites");

@@ -44,7 +44,7 @@ pub(super) struct Clients {
     pub(super) asking: reqwest::Client,
     /// Only connects. Its limit for connecting holds for keeping the connection too.
     pub(super) opening: reqwest::Client,
-    pub(super) known: Known,
+    pub(super) known: KnownHosts,
 }
 
 impl Clients {
@@ -85,7 +85,7 @@ fn outcome(end: &reqwest::Error) -> String {
 /// The hosts that were asked or connected to lately, that is within [`SURELY_OPEN`]: one of their connections is still
 /// open. After that time one may still be open, but a second connection costs no time, and waiting would.
 #[derive(Clone, Default)]
-pub(super) struct Known(Arc<Mutex<HashMap<String, Host>>>);
+pub(super) struct KnownHosts(Arc<Mutex<HashMap<String, Host>>>);
 
 struct Host {
     seen: Instant,
@@ -93,7 +93,7 @@ struct Host {
     ahead: Option<oneshot::Sender<Call>>,
 }
 
-impl Known {
+impl KnownHosts {
     fn note(&self, host: &str) {
         let mut hosts = self.0.lock();
         hosts.retain(|_, host| host.seen.elapsed() < SURELY_OPEN);

@@ -46,7 +46,7 @@ type Body = Either<Incoming, Full<Bytes>>;
 #[derive(Debug)]
 pub struct Relay {
     url: String,
-    rules: Arc<Rules>,
+    rules: Arc<RelayRules>,
     _running: DropGuard,
 }
 
@@ -68,7 +68,7 @@ impl Relay {
         let at = listener.local_addr().map_err(failed)?;
         let word = random::secret()?;
         let running = CancellationToken::new();
-        let rules = Arc::new(Rules {
+        let rules = Arc::new(RelayRules {
             site,
             egress,
             recipes,
@@ -101,7 +101,7 @@ impl Relay {
 }
 
 #[derive(Debug)]
-struct Rules {
+struct RelayRules {
     site: Site,
     egress: Arc<Egress>,
     recipes: SharedRecipes,
@@ -124,7 +124,7 @@ async fn until(running: CancellationToken, work: impl Future<Output = ()>) {
     let _ = running.run_until_cancelled(work).await;
 }
 
-async fn accept(listener: TcpListener, rules: Arc<Rules>) {
+async fn accept(listener: TcpListener, rules: Arc<RelayRules>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     while let Ok(seat) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
@@ -142,7 +142,7 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
 }
 
 /// One connection of the program: plain HTTP requests, or one tunnel.
-async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken) {
+async fn serve(stream: TcpStream, rules: Arc<RelayRules>, running: CancellationToken) {
     let tunnel = Arc::new(Mutex::new(None));
     let answer = service_fn(|request| {
         let (rules, tunnel, running) = (Arc::clone(&rules), Arc::clone(&tunnel), running.clone());
@@ -173,7 +173,7 @@ async fn serve(stream: TcpStream, rules: Arc<Rules>, running: CancellationToken)
 
 type Tunnel = Mutex<Option<(hyper::upgrade::OnUpgrade, TcpStream)>>;
 
-impl Rules {
+impl RelayRules {
     async fn answer(
         &self,
         request: Request<Incoming>,

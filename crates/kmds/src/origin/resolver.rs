@@ -122,10 +122,10 @@ pub struct AddressRefused {
 
 /// Resolves names and refuses addresses. One for each way out.
 #[derive(Debug, Clone)]
-pub(super) struct FilteringResolver(Arc<Rules>);
+pub(super) struct FilteringResolver(Arc<AddressRules>);
 
 #[derive(Debug)]
-struct Rules {
+struct AddressRules {
     forbid: Vec<Block>,
     family: Option<Family>,
     /// The family whose outside address was checked; then no other family is used.
@@ -134,7 +134,7 @@ struct Rules {
 
 impl FilteringResolver {
     pub(super) fn new(forbid: Vec<Block>, family: Option<Family>) -> Self {
-        Self(Arc::new(Rules {
+        Self(Arc::new(AddressRules {
             forbid,
             family,
             checked: OnceLock::new(),
@@ -168,7 +168,7 @@ impl FilteringResolver {
     }
 }
 
-impl Rules {
+impl AddressRules {
     /// All addresses must pass: a name with one public and one private address is a trick, not a site.
     fn admit(&self, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AddressRefused> {
         for at in &found {
@@ -312,8 +312,8 @@ mod tests {
         }
     }
 
-    fn rules(forbid: &[&str], family: Option<Family>) -> Rules {
-        Rules {
+    fn rules(forbid: &[&str], family: Option<Family>) -> AddressRules {
+        AddressRules {
             forbid: forbid
                 .iter()
                 .map(|block| block.parse().expect("block"))

@@ -35,7 +35,7 @@ pub struct Solver {
     folder: Option<PathBuf>,
     /// One child at a time. Questions that wait for it are asked together in the next one.
     turn: tokio::sync::Mutex<()>,
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<WaitingCall>>,
     /// The script that was used last, and whether it worked.
     last: Mutex<Option<(String, bool)>>,
     timestamps: Mutex<HashMap<String, u32>>,
@@ -44,7 +44,7 @@ pub struct Solver {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingCall {
     player: String,
     questions: Questions,
     answer: oneshot::Sender<Result<Answers, ScriptError>>,
@@ -190,17 +190,17 @@ impl Solver {
         // The task that asked for all may have been dropped: then ask again.
         for _ in 0..2 {
             let (answer, told) = oneshot::channel();
-            locked(&self.waiting).push(Waiting {
+            locked(&self.waiting).push(WaitingCall {
                 player: player.to_owned(),
                 questions: questions.clone(),
                 answer,
             });
             let turn = self.turn.lock().await;
-            let mut batch: Vec<Waiting> = Vec::new();
+            let mut batch: Vec<WaitingCall> = Vec::new();
             locked(&self.waiting).retain_mut(|waiting| {
                 let mine = waiting.player == player;
                 if mine {
-                    let taken = Waiting {
+                    let taken = WaitingCall {
                         player: std::mem::take(&mut waiting.player),
                         questions: std::mem::take(&mut waiting.questions),
                         answer: std::mem::replace(&mut waiting.answer, oneshot::channel().0),
@@ -218,7 +218,7 @@ impl Solver {
         Err(said("the child was ended"))
     }
 
-    async fn answer(&self, player: &str, batch: Vec<Waiting>) {
+    async fn answer(&self, player: &str, batch: Vec<WaitingCall>) {
         if batch.is_empty() {
             return;
         }

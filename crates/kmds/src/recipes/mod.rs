@@ -65,7 +65,7 @@ pub struct Status {
     pub refused: Option<Refusal>,
 }
 
-type Outcome = Result<Reloaded, Refusal>;
+type ReloadResult = Result<Reloaded, Refusal>;
 
 /// Replaces the recipes in force. Shared; costs a few hundred bytes until a reload is asked for.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ enum By {
 struct Turn {
     /// How many requests `outcome` answers: they came before it began.
     answered: u64,
-    outcome: Option<Outcome>,
+    outcome: Option<ReloadResult>,
     /// The last refusal came from a reload by the clock, whose next success clears it.
     refused_by_clock: bool,
 }
@@ -189,7 +189,7 @@ impl Loader {
         self.config.signed.as_ref()?.every
     }
 
-    async fn finished(run: tokio::task::JoinHandle<Outcome>) -> Outcome {
+    async fn finished(run: tokio::task::JoinHandle<ReloadResult>) -> ReloadResult {
         run.await.unwrap_or_else(|_| {
             Err(Refusal {
                 kind: Kind::Internal,
@@ -200,7 +200,7 @@ impl Loader {
         })
     }
 
-    async fn reload_in_turn(&self, number: u64, client: &Client) -> Outcome {
+    async fn reload_in_turn(&self, number: u64, client: &Client) -> ReloadResult {
         let mut turn = self.turn.lock().await;
         if turn.answered >= number
             && let Some(outcome) = &turn.outcome
@@ -215,7 +215,7 @@ impl Loader {
         outcome
     }
 
-    async fn fetch_in_turn(&self, client: &Client) -> Outcome {
+    async fn fetch_in_turn(&self, client: &Client) -> ReloadResult {
         let mut turn = self.turn.lock().await;
         let outcome = self.reload_now(By::Clock, client).await;
         let is_news = outcome.as_ref().map_or(true, |reloaded| reloaded.taken);
@@ -226,7 +226,7 @@ impl Loader {
         outcome
     }
 
-    async fn reload_now(&self, by: By, client: &Client) -> Outcome {
+    async fn reload_now(&self, by: By, client: &Client) -> ReloadResult {
         let kept = self.source.as_ref().and_then(Source::kept);
         let offer = match &self.source {
             Some(source) => source.offer(client, kept.as_ref()).await,
@@ -272,7 +272,7 @@ impl Loader {
     }
 
     /// Puts the files in force as they are now.
-    async fn take(&self, signed: Option<&Signed>, client: &Client) -> Outcome {
+    async fn take(&self, signed: Option<&Signed>, client: &Client) -> ReloadResult {
         let Candidate { recipes, from } =
             read(&self.config, signed).map_err(|error| self.refuse(Kind::BadRequest, &error))?;
         let old = self.shared.current();
@@ -338,7 +338,7 @@ impl Loader {
     }
 
     /// Keeps the outcome for stats and readiness, and logs it.
-    fn tell(&self, outcome: &Outcome) {
+    fn tell(&self, outcome: &ReloadResult) {
         let refused = outcome.as_ref().err();
         self.status.lock().refused = refused.cloned();
         note::keep(

@@ -17,7 +17,7 @@ use super::error::{StoreError, io};
 use super::evict;
 use super::key::{Key, Rendition, parse_file_name};
 use super::layout::Layout;
-use super::published::{self, Standing};
+use super::published::{self, FileState};
 use super::recover::{self, Trust};
 use super::shared::Shared;
 use super::sidecar::{Sidecar, describe_again};
@@ -31,14 +31,14 @@ pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// The progress of the comparison.
 pub(super) struct Comparison {
-    at: At,
+    at: ComparePlace,
     /// By `seq` of the row of a name in the folder: whether its audio, and its sidecar, are there.
     audio: Bits,
     sidecars: Bits,
     pub(super) tidied: Tidied,
 }
 
-enum At {
+enum ComparePlace {
     /// In the sites' folders: how many are done.
     Sites(usize),
     Folder {
@@ -63,7 +63,7 @@ pub(super) enum Page {
 impl Comparison {
     pub(super) const fn new(tidied: Tidied) -> Self {
         Self {
-            at: At::Sites(0),
+            at: ComparePlace::Sites(0),
             audio: Bits::new(),
             sidecars: Bits::new(),
             tidied,
@@ -72,20 +72,20 @@ impl Comparison {
 
     /// Goes through one more page.
     pub(super) fn step(&mut self, shared: &Shared) -> Result<Page, StoreError> {
-        match std::mem::replace(&mut self.at, At::End) {
-            At::Sites(done) => {
+        match std::mem::replace(&mut self.at, ComparePlace::End) {
+            ComparePlace::Sites(done) => {
                 let Some(site) = recover::SITES.get(done) else {
-                    self.at = At::Rows(0);
+                    self.at = ComparePlace::Rows(0);
                     return Ok(Page::Empty);
                 };
                 // No folder, so no names. Its rows are still checked.
                 self.at = match shared.cache.listing(&Layout::site(*site)) {
-                    Ok(names) => At::Folder { site: done, names },
-                    Err(_) => At::Sites(done + 1),
+                    Ok(names) => ComparePlace::Folder { site: done, names },
+                    Err(_) => ComparePlace::Sites(done + 1),
                 };
                 Ok(Page::Empty)
             }
-            At::Folder { site, mut names } => {
+            ComparePlace::Folder { site, mut names } => {
                 // If the drive stops answering in the middle of a folder, the rows do the rest.
                 let page: Vec<String> = names
                     .by_ref()
@@ -93,8 +93,8 @@ impl Comparison {
                     .take(PAGE_NAMES)
                     .collect();
                 self.at = match page.len() {
-                    PAGE_NAMES => At::Folder { site, names },
-                    _ => At::Sites(site + 1),
+                    PAGE_NAMES => ComparePlace::Folder { site, names },
+                    _ => ComparePlace::Sites(site + 1),
                 };
                 if let Some(site) = recover::SITES.get(site) {
                     self.folder_page(shared, *site, &page)?;
@@ -105,11 +105,11 @@ impl Comparison {
                     Page::Full
                 })
             }
-            At::Rows(after) => {
+            ComparePlace::Rows(after) => {
                 let Some((rows, end)) = shared.catalog().page_after(after)? else {
                     return Ok(Page::Last);
                 };
-                self.at = At::Rows(end);
+                self.at = ComparePlace::Rows(end);
                 let page = if rows.is_empty() {
                     Page::Empty
                 } else {
@@ -120,7 +120,7 @@ impl Comparison {
                 }
                 Ok(page)
             }
-            At::End => Ok(Page::Last),
+            ComparePlace::End => Ok(Page::Last),
         }
     }
 
@@ -191,9 +191,9 @@ impl Comparison {
             found => found?,
         };
         match standing {
-            Standing::Whole => {}
-            Standing::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
-            Standing::Missing | Standing::Changed => {
+            FileState::Whole => {}
+            FileState::Touched { mtime_ns } => shared.catalog().note_mtime(&row.key, mtime_ns)?,
+            FileState::Missing | FileState::Changed => {
                 let evicted = evict_row(shared, row);
                 let evicted = self.unless_refused(evicted, &row.key.file_name(row.format))?;
                 self.tidied.rows_evicted += usize::from(evicted == Some(true));

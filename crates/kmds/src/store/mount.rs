@@ -18,7 +18,7 @@ use super::spot::{Spot, walk};
 pub(super) const DRIVE_NOTE: &str = "cache-drive";
 
 /// A folder, with its file system.
-type Identity = (u64, u64);
+type FolderIdentity = (u64, u64);
 
 /// The place of the cache folder.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Mount {
     /// A folder below it that only KMDS makes: if it exists, this is the right drive.
     mark: Spot,
     /// The folder that was last recognised as ours.
-    known: Mutex<Option<Identity>>,
+    known: Mutex<Option<FolderIdentity>>,
     /// The drive was found away, and the log says so.
     told_away: AtomicBool,
 }
@@ -59,7 +59,7 @@ impl Mount {
         *self.known() = Some((u64::MAX, u64::MAX));
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Identity>> {
+    fn known(&self) -> MutexGuard<'_, Option<FolderIdentity>> {
         self.known.lock()
     }
 
@@ -115,7 +115,7 @@ impl Mount {
     }
 }
 
-fn identity(folder: &OwnedFd) -> io::Result<Identity> {
+fn identity(folder: &OwnedFd) -> io::Result<FolderIdentity> {
     let about = rustix::fs::fstat(folder)?;
     Ok((about.st_dev, about.st_ino))
 }

@@ -151,14 +151,14 @@ impl MusicFolder {
                 mark => format!("{stem} ({mark}).{ext}"),
             };
             match standing(&folder, &name)? {
-                Standing::File(there) if is_song(&there) || is_same(song, size, &there) => {
+                AtName::File(there) if is_song(&there) || is_same(song, size, &there) => {
                     if is_written {
                         remove(&folder, &temporary);
                     }
                     return Ok(Put::There(below(&name)));
                 }
-                Standing::File(_) | Standing::Other => continue,
-                Standing::Nothing => {}
+                AtName::File(_) | AtName::Other => continue,
+                AtName::Nothing => {}
             }
             if !is_written {
                 write(&folder, &temporary, song, size)
@@ -212,28 +212,28 @@ impl MusicFolder {
 }
 
 /// What has a name in a folder.
-enum Standing {
+enum AtName {
     Nothing,
     File(File),
     /// A folder, a link, a pipe, or what may not be read.
     Other,
 }
 
-fn standing(folder: &OwnedFd, name: &str) -> Result<Standing, MusicError> {
+fn standing(folder: &OwnedFd, name: &str) -> Result<AtName, MusicError> {
     // A pipe is opened without waiting for its other end.
     let how =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::openat(folder, name, how, Mode::empty()) {
-        Err(Errno::NOENT) => Ok(Standing::Nothing),
-        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => Ok(Standing::Other),
+        Err(Errno::NOENT) => Ok(AtName::Nothing),
+        Err(Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::PERM) => Ok(AtName::Other),
         Err(error) => Err(error.into()),
         Ok(found) => {
             let file = File::from(found);
             let is_plain = file.metadata()?.is_file();
             Ok(if is_plain {
-                Standing::File(file)
+                AtName::File(file)
             } else {
-                Standing::Other
+                AtName::Other
             })
         }
     }

@@ -45,9 +45,9 @@ pub enum Outcome {
 /// The open file that a writer and its readers share. It is closed while the file is renamed (some drives rename no
 /// open file), and is the renamed file afterwards, so that readers continue.
 #[derive(Debug)]
-pub(super) struct Held(Mutex<Option<Arc<File>>>);
+pub(super) struct SharedFile(Mutex<Option<Arc<File>>>);
 
-impl Held {
+impl SharedFile {
     /// `None` while the file is renamed.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.lock().clone()
@@ -67,7 +67,7 @@ impl Held {
 pub struct Partial {
     key: Key,
     validator: String,
-    held: Arc<Held>,
+    held: Arc<SharedFile>,
     progress: watch::Sender<Progress>,
     /// [`Progress::has_all`], for readers that are not to be woken by each byte.
     has_all: watch::Sender<bool>,
@@ -89,7 +89,7 @@ impl Partial {
         Self {
             key,
             validator,
-            held: Arc::new(Held(Mutex::new(Some(Arc::new(file))))),
+            held: Arc::new(SharedFile(Mutex::new(Some(Arc::new(file))))),
             progress,
             has_all: watch::Sender::new(total == Some(written)),
         }
@@ -148,7 +148,7 @@ impl Partial {
         });
     }
 
-    pub(super) fn held(&self) -> Arc<Held> {
+    pub(super) fn held(&self) -> Arc<SharedFile> {
         Arc::clone(&self.held)
     }
 

@@ -55,7 +55,7 @@ fn open_published(
     shared: &Shared,
     catalog: &mut Catalog,
     seen: Row,
-    standing: Standing,
+    standing: FileState,
     file: Option<File>,
 ) -> Result<Published, StoreError> {
     let key = &seen.key;
@@ -67,7 +67,7 @@ fn open_published(
         // Published again since: the check of the old file does not count.
         return Err(StoreError::Gone);
     }
-    if let Standing::Touched { mtime_ns } = standing {
+    if let FileState::Touched { mtime_ns } = standing {
         let _ = catalog.note_mtime(key, mtime_ns);
     }
     let Some(file) = file else {
@@ -103,7 +103,7 @@ pub(super) fn touch(catalog: &Catalog, key: &Key) -> Result<(), StoreError> {
 
 /// Whether a ready row's file is on the drive as it was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum FileState {
     Whole,
     /// Whole, but with another time than in the row.
     Touched {
@@ -127,15 +127,15 @@ pub(super) fn looks_whole(shared: &Shared, row: &Row) -> bool {
 
 /// # Errors
 /// [`StoreError::Io`] when the drive does not answer: then nothing is known.
-pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreError> {
+pub(super) fn standing(shared: &Shared, row: &Row) -> Result<FileState, StoreError> {
     let found = match shared.cache.look(&Layout::audio(&row.key, row.format)) {
-        Err(error) if is_not_ours(&error) => return Ok(Standing::Changed),
+        Err(error) if is_not_ours(&error) => return Ok(FileState::Changed),
         found => found.map_err(io("look at a file"))?,
     };
     Ok(match found {
-        None => Standing::Missing,
-        Some(found) if !found.is_plain || Some(found.bytes) != row.size_bytes => Standing::Changed,
-        Some(found) if Some(found.mtime_ns) == row.mtime_ns => Standing::Whole,
+        None => FileState::Missing,
+        Some(found) if !found.is_plain || Some(found.bytes) != row.size_bytes => FileState::Changed,
+        Some(found) if Some(found.mtime_ns) == row.mtime_ns => FileState::Whole,
         Some(_) => open_standing(shared, row)?.0,
     })
 }
@@ -143,25 +143,25 @@ pub(super) fn standing(shared: &Shared, row: &Row) -> Result<Standing, StoreErro
 /// The same, with the open file if it is whole: so the checked file is the one that will be read.
 /// # Errors
 /// As [`standing`].
-fn open_standing(shared: &Shared, row: &Row) -> Result<(Standing, Option<File>), StoreError> {
+fn open_standing(shared: &Shared, row: &Row) -> Result<(FileState, Option<File>), StoreError> {
     let file = match shared.cache.open(&Layout::audio(&row.key, row.format)) {
-        Err(error) if is_not_ours(&error) => return Ok((Standing::Changed, None)),
+        Err(error) if is_not_ours(&error) => return Ok((FileState::Changed, None)),
         opened => if_there(opened).map_err(io("open a file"))?,
     };
     let Some(file) = file else {
-        return Ok((Standing::Missing, None));
+        return Ok((FileState::Missing, None));
     };
     let metadata = file.metadata().map_err(io("look at a file"))?;
     if Some(metadata.len()) != row.size_bytes {
-        return Ok((Standing::Changed, None));
+        return Ok((FileState::Changed, None));
     }
     let found = mtime_ns(&metadata);
     if Some(found) == row.mtime_ns {
-        return Ok((Standing::Whole, Some(file)));
+        return Ok((FileState::Whole, Some(file)));
     }
     Ok(match Some(sha256(&file)?) == row.sha256 {
-        true => (Standing::Touched { mtime_ns: found }, Some(file)),
-        false => (Standing::Changed, None),
+        true => (FileState::Touched { mtime_ns: found }, Some(file)),
+        false => (FileState::Changed, None),
     })
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::catalog::{Row, blocking};
 use super::claims::ReadHold;
 use super::error::{StoreError, io};
-use super::partial::{Held, Outcome, Partial, Progress};
+use super::partial::{Outcome, Partial, Progress, SharedFile};
 
 /// The most bytes of one read, and so the memory of a listener
 /// (ARCHITECTURE.md, "Where memory goes").
@@ -35,7 +35,7 @@ const GATHER: Duration = Duration::from_millis(500);
 /// reader continues with its open file.
 #[derive(Debug)]
 pub struct Reader {
-    source: Source,
+    source: OpenFile,
     extent: Extent,
     /// The file system answers reads without waiting (`RWF_NOWAIT`); the first read finds this out.
     nowait: bool,
@@ -85,9 +85,9 @@ impl FileSpan {
 }
 
 #[derive(Debug)]
-enum Source {
+enum OpenFile {
     Own(Arc<File>),
-    Shared(Arc<Held>),
+    Shared(Arc<SharedFile>),
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ enum Extent {
 impl Reader {
     pub(super) fn whole(file: File, size_bytes: u64, hold: ReadHold) -> Self {
         Self {
-            source: Source::Own(Arc::new(file)),
+            source: OpenFile::Own(Arc::new(file)),
             extent: Extent::Whole(size_bytes),
             nowait: true,
             given: 0,
@@ -113,7 +113,7 @@ impl Reader {
 
     pub(super) fn growing(partial: &Partial, hold: ReadHold) -> Self {
         let (source, extent) = (
-            Source::Shared(partial.held()),
+            OpenFile::Shared(partial.held()),
             Extent::Growing {
                 progress: partial.subscribe(),
                 has_all: partial.subscribe_to_end(),
@@ -141,8 +141,8 @@ impl Reader {
     /// [`StoreError::Gone`] while it gets its final name.
     pub fn file(&self) -> Result<Arc<File>, StoreError> {
         match &self.source {
-            Source::Own(file) => Ok(Arc::clone(file)),
-            Source::Shared(held) => held.file().ok_or(StoreError::Gone),
+            OpenFile::Own(file) => Ok(Arc::clone(file)),
+            OpenFile::Shared(held) => held.file().ok_or(StoreError::Gone),
         }
     }
 
@@ -228,8 +228,8 @@ impl Reader {
     /// The file; if it is being renamed, after that.
     async fn open_file(&mut self) -> Result<Arc<File>, StoreError> {
         let held = match &self.source {
-            Source::Own(file) => return Ok(Arc::clone(file)),
-            Source::Shared(held) => held,
+            OpenFile::Own(file) => return Ok(Arc::clone(file)),
+            OpenFile::Shared(held) => held,
         };
         if let Some(file) = held.file() {
             return Ok(file);

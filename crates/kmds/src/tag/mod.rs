@@ -37,7 +37,7 @@ pub enum TagError {
 }
 
 /// The facts that are written.
-struct Facts<'a> {
+struct TagFacts<'a> {
     title: &'a str,
     artist: Option<&'a str>,
     album: Option<&'a str>,
@@ -68,7 +68,7 @@ pub fn copy(
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let mut original = Original::open(original)?;
-    let facts = Facts {
+    let facts = TagFacts {
         title: &track.title,
         artist: track.artist.as_deref(),
         album: track.album.as_deref(),

@@ -20,7 +20,7 @@ pub(super) fn number(entry: &Entry) -> u32 {
 
 /// The facts that a list gives to each of its songs.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct ListFacts {
     pub album: Option<String>,
     pub album_artist: Option<String>,
     pub owner: Option<String>,
@@ -33,7 +33,7 @@ pub(super) fn entries(
     items: Vec<Item>,
     mut last: u32,
     total: u32,
-    place: &Place,
+    place: &ListFacts,
     recipes: &Recipes,
 ) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(items.len());
@@ -44,7 +44,7 @@ pub(super) fn entries(
     entries
 }
 
-fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Entry {
+fn entry(item: Item, number: u32, total: u32, place: &ListFacts, recipes: &Recipes) -> Entry {
     let kind = match item.state {
         ItemState::Unavailable(kind) => kind,
         ItemState::Playable => match track(&item, number, total, place, recipes) {
@@ -60,7 +60,13 @@ fn entry(item: Item, number: u32, total: u32, place: &Place, recipes: &Recipes) 
     })
 }
 
-fn track(item: &Item, number: u32, total: u32, place: &Place, recipes: &Recipes) -> Option<Track> {
+fn track(
+    item: &Item,
+    number: u32,
+    total: u32,
+    place: &ListFacts,
+    recipes: &Recipes,
+) -> Option<Track> {
     let video = item.video?;
     let mut track = bare_track(
         video,

@@ -20,7 +20,7 @@ const PAGE_SONGS: usize = 100;
 
 /// Why the songs end before the list does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum IsCut {
     No,
     /// A token or a whole page was repeated or led nowhere, or there are more songs than KMDS takes.
     Yes,
@@ -34,7 +34,7 @@ pub(super) struct Reading {
     pub token: Option<String>,
     /// Hashes of the tokens and pages so far.
     pub seen: Vec<u64>,
-    pub cut: Cut,
+    pub cut: IsCut,
 }
 
 impl Reading {
@@ -58,7 +58,7 @@ impl Reading {
                 || self.seen.len() >= most_seen
                 || self.seen.contains(&next)
             {
-                self.cut = Cut::Yes;
+                self.cut = IsCut::Yes;
                 return Ok(());
             }
             let page = match self.next_page(token, origin, recipes).await {
@@ -69,14 +69,14 @@ impl Reading {
                     return Err(error);
                 }
                 Err(_) => {
-                    self.cut = Cut::Later;
+                    self.cut = IsCut::Later;
                     return Ok(());
                 }
             };
             let Some(page) = page.filter(|page| {
                 page.items.is_empty() || !self.seen.contains(&hash(&places(&page.items)))
             }) else {
-                self.cut = Cut::Yes;
+                self.cut = IsCut::Yes;
                 return Ok(());
             };
             self.seen.push(next);
@@ -120,7 +120,7 @@ impl Reading {
 
     /// Where it continues, if only the next page is missing.
     pub(super) fn rest(&mut self, count: Option<u32>, is_course: bool) -> Option<Rest> {
-        let token = self.token.take().filter(|_| self.cut == Cut::Later)?;
+        let token = self.token.take().filter(|_| self.cut == IsCut::Later)?;
         Some(Rest::Page {
             token,
             count,

@@ -1,6 +1,6 @@
 //! The shape of a player answer, as far as KMDS reads it.
 //!
-//! Owns the names of the fields of the field notes' sections 2.4 to 2.6, with nothing decided about them: [`super::player`] reads
+//! Owns the names of its fields (field notes, 2.4 to 2.6); nothing is decided here. [`super::player`] reads
 //! the metadata, [`super::status`] whether the video plays, [`super::streams`] its streams.
 
 use serde::Deserialize;

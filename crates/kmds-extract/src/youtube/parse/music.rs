@@ -4,7 +4,7 @@
 
 /// The facts in such a description.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Release {
+pub(crate) struct LabelText {
     pub title: String,
     /// Joined with `, `.
     pub artist: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Upload<'a> {
 
 /// Reads the text of a label's upload. Any user can copy such a text below an own upload. So it counts only if the
 /// channel is one that the site makes, or if the site's last line stands under it and the title is the text's own.
-pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> {
+pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<LabelText> {
     if !description.trim_start().starts_with(OPENING) {
         return None;
     }
@@ -67,7 +67,7 @@ pub(crate) fn release(description: &str, upload: Upload<'_>) -> Option<Release> 
 }
 
 /// The release of a title, from the paragraphs below the line that names it.
-fn read(title: String, artists: &[&str], below: &[&str]) -> Release {
+fn read(title: String, artists: &[&str], below: &[&str]) -> LabelText {
     let lines = || below.iter().flat_map(|part| part.lines()).map(str::trim);
     let mut credited: Vec<&str> = lines()
         .filter_map(|line| line.strip_prefix("Artist: "))
@@ -81,7 +81,7 @@ fn read(title: String, artists: &[&str], below: &[&str]) -> Release {
         .and_then(|part| part.lines().next())
         .map(str::trim)
         .filter(|line| is_album(line));
-    Release {
+    LabelText {
         title,
         artist: Some(credited.join(", ")).filter(|artists| !artists.is_empty()),
         album: album.map(str::to_owned),
@@ -151,7 +151,7 @@ mod tests {
         ] {
             assert_eq!(
                 release(FULL, upload),
-                Some(Release {
+                Some(LabelText {
                     title: "Alpha / Beta".to_owned(),
                     artist: Some("First, Second".to_owned()),
                     album: Some("The Album".to_owned()),

@@ -18,7 +18,7 @@ use super::super::target::Target;
 use super::super::{Inner, too_slow};
 use super::PLAYED_KEPT;
 use super::entry::KnownSong;
-use super::live::Seen;
+use super::live::SongNote;
 use crate::jobs::{Status, store_failure};
 use crate::store::{PlayQueue, Row};
 
@@ -43,7 +43,7 @@ pub(super) struct Pass {
 }
 
 /// What a song of a queue is to it now.
-enum Standing {
+enum SongInQueue {
     /// It is ready, or on its way.
     Near(Near),
     /// It is known; songs before it come first.
@@ -165,15 +165,15 @@ impl Inner {
         look: &Look,
         place: usize,
         song: &str,
-        seen: &mut Seen,
-    ) -> Result<Standing, Failure> {
+        seen: &mut SongNote,
+    ) -> Result<SongInQueue, Failure> {
         if let Some((failure, at)) = &seen.failure {
             let again = *at + TRY_AGAIN;
             if !failure.retryable() {
-                return Ok(Standing::Failed(None));
+                return Ok(SongInQueue::Failed(None));
             }
             if again > Instant::now() {
-                return Ok(Standing::Failed(Some(again)));
+                return Ok(SongInQueue::Failed(Some(again)));
             }
             seen.failure = None;
         }
@@ -191,10 +191,10 @@ impl Inner {
         };
         let Some(KnownSong { row, asked }) = known else {
             if is_begun {
-                return Ok(Standing::Failed(None));
+                return Ok(SongInQueue::Failed(None));
             }
             return Ok(match self.target_of(&entry) {
-                Ok(target) => Standing::Unknown(target),
+                Ok(target) => SongInQueue::Unknown(target),
                 Err(failure) => failed(seen, failure),
             });
         };
@@ -204,21 +204,21 @@ impl Inner {
             && let Some(removed) = self.removed_form(&facts.name, key.track(), accept).await?
         {
             (seen.key, seen.accepted) = (Some(removed), true);
-            return Ok(Standing::Failed(None));
+            return Ok(SongInQueue::Failed(None));
         }
         if is_begun {
             let (is_ready, job) = (false, None);
-            return Ok(Standing::Near(Near { key, is_ready, job }));
+            return Ok(SongInQueue::Near(Near { key, is_ready, job }));
         }
         let needs = match &row {
             Some(row) if seen.accepted => match needs(row) {
                 Ok(needs) => needs,
-                Err(again) => return Ok(Standing::Failed(again)),
+                Err(again) => return Ok(SongInQueue::Failed(again)),
             },
             _ => true,
         };
         if look.unknown > 0 && needs {
-            return Ok(Standing::Later(key));
+            return Ok(SongInQueue::Later(key));
         }
         let row = match row {
             Some(row) if !needs => row,
@@ -229,7 +229,7 @@ impl Inner {
         };
         (seen.key, seen.accepted) = (Some(row.key.clone()), true);
         if row.state == State::Failed {
-            return Ok(Standing::Failed(None));
+            return Ok(SongInQueue::Failed(None));
         }
         // One that goes on at the next start only has no job until then.
         let job = (row.state.is_pending() && !self.table.is_parked(&row.key)).then(|| {
@@ -237,7 +237,7 @@ impl Inner {
                 .enqueue(&row.key, facts.requester, row.total_bytes)
                 .watch()
         });
-        Ok(Standing::Near(Near {
+        Ok(SongInQueue::Near(Near {
             is_ready: row.state == State::Ready,
             key: row.key,
             job,
@@ -250,7 +250,7 @@ impl Inner {
         name: &str,
         look: &mut Look,
         left: Duration,
-        seen: std::collections::BTreeMap<usize, Seen>,
+        seen: std::collections::BTreeMap<usize, SongNote>,
     ) -> Result<(), Failure> {
         let requester = look.facts.requester;
         let keys: Vec<Key> = look.near.iter().map(|(_, key)| key.clone()).collect();
@@ -375,11 +375,11 @@ fn needs_again(row: &Row) -> Option<Instant> {
     Some(Instant::now() + TRY_AGAIN.saturating_sub(since))
 }
 
-fn failed(seen: &mut Seen, failure: Failure) -> Standing {
+fn failed(seen: &mut SongNote, failure: Failure) -> SongInQueue {
     let now = Instant::now();
     let again = failure.retryable().then(|| now + TRY_AGAIN);
     seen.failure = Some((failure, now));
-    Standing::Failed(again)
+    SongInQueue::Failed(again)
 }
 
 impl Look {
@@ -409,9 +409,9 @@ impl Look {
                 || self.passing >= MOST_PASSING)
     }
 
-    fn note(&mut self, place: usize, standing: Standing) {
+    fn note(&mut self, place: usize, standing: SongInQueue) {
         match standing {
-            Standing::Near(near) => {
+            SongInQueue::Near(near) => {
                 if place >= self.facts.begun {
                     self.coming.push(near.key.clone());
                     self.ready += usize::from(near.is_ready);
@@ -419,19 +419,19 @@ impl Look {
                 self.pass.jobs.extend(near.job);
                 self.near.push((place, near.key));
             }
-            Standing::Later(key) => self.near.push((place, key)),
-            Standing::Unknown(target) => {
+            SongInQueue::Later(key) => self.near.push((place, key)),
+            SongInQueue::Unknown(target) => {
                 if self.unknown == 0 {
                     self.pass.resolve = Some((place, 0, target));
                 }
                 self.unknown += 1;
             }
-            Standing::Failed(again) if place >= self.facts.begun => {
+            SongInQueue::Failed(again) if place >= self.facts.begun => {
                 self.failed += 1;
                 self.passing += usize::from(again.is_some());
                 self.pass.wake = [self.pass.wake, again].into_iter().flatten().min();
             }
-            Standing::Failed(_) => {}
+            SongInQueue::Failed(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use kmds_extract::{Failure, Kind, Site, Track, TrackId};
 
 use super::super::Inner;
 use super::super::target::Target;
-use super::live::Seen;
+use super::live::SongNote;
 use crate::jobs::{Requester, formats, names, store_failure};
 use crate::store::{Accepted, Key, Row, SongName, State};
 
@@ -104,7 +104,7 @@ impl Inner {
     pub(super) async fn known_entry(
         &self,
         entry: &Entry,
-        seen: &Seen,
+        seen: &SongNote,
         accept: Option<&Accept>,
         requester: Requester,
     ) -> Result<Option<KnownSong>, Failure> {

@@ -50,7 +50,7 @@ pub(super) struct LiveQueue {
     /// Rises with each order of the songs: what was found for an earlier one is of no use.
     pub(super) order: u64,
     /// What became of the songs that are near, and of those that were passed over, by place.
-    pub(super) seen: BTreeMap<usize, Seen>,
+    pub(super) seen: BTreeMap<usize, SongNote>,
     /// The near songs by place, and those that were just played.
     pub(super) near: Vec<(usize, Key)>,
     /// Near songs that were not begun, and are ready.
@@ -63,7 +63,7 @@ pub(super) struct LiveQueue {
 
 /// What is known of a song of a queue.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct SongNote {
     pub(super) key: Option<Key>,
     /// It was asked for, for this order of the songs.
     pub(super) accepted: bool,
@@ -176,7 +176,7 @@ impl Live {
 }
 
 /// A queue, what was seen of its songs, and those that are near.
-pub(super) type Looked = (PlayQueue, BTreeMap<usize, Seen>, Vec<(usize, Key)>);
+pub(super) type Looked = (PlayQueue, BTreeMap<usize, SongNote>, Vec<(usize, Key)>);
 
 impl Queues {
     pub(super) fn look(&self, name: &str) -> Option<Looked> {

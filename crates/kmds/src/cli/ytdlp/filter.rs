@@ -14,12 +14,16 @@ pub struct Filter {
 
 #[derive(Debug)]
 enum Test {
-    Number(Order, f64),
-    Text { negated: bool, at: At, text: String },
+    Number(Comparison, f64),
+    Text {
+        negated: bool,
+        at: MatchAt,
+        text: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Order {
+enum Comparison {
     Below,
     AtMost,
     Above,
@@ -29,7 +33,7 @@ enum Order {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum At {
+enum MatchAt {
     Whole,
     Begin,
     End,
@@ -77,8 +81,8 @@ impl Filter {
                 Some(number) => order.holds(number, *wanted),
                 // Equal and not equal compare words too, like `[format_id=140]`.
                 None => value.as_str().is_some_and(|text| match order {
-                    Order::Equal => text.parse() == Ok(*wanted),
-                    Order::Other => text.parse() != Ok(*wanted),
+                    Comparison::Equal => text.parse() == Ok(*wanted),
+                    Comparison::Other => text.parse() != Ok(*wanted),
                     _ => false,
                 }),
             },
@@ -86,10 +90,10 @@ impl Filter {
                 let owned = value.to_string();
                 let value = value.as_str().unwrap_or(&owned);
                 let holds = match at {
-                    At::Whole => value == text,
-                    At::Begin => value.starts_with(text),
-                    At::End => value.ends_with(text),
-                    At::Anywhere => value.contains(text),
+                    MatchAt::Whole => value == text,
+                    MatchAt::Begin => value.starts_with(text),
+                    MatchAt::End => value.ends_with(text),
+                    MatchAt::Anywhere => value.contains(text),
                 };
                 holds != *negated
             }
@@ -110,17 +114,17 @@ fn operator(text: &str) -> Option<(String, &str)> {
 
 fn test(word: &str, text: &str) -> Result<Test, &'static str> {
     let order = match word {
-        "<" => Some(Order::Below),
-        "<=" => Some(Order::AtMost),
-        ">" => Some(Order::Above),
-        ">=" => Some(Order::AtLeast),
-        "=" => Some(Order::Equal),
-        "!=" => Some(Order::Other),
+        "<" => Some(Comparison::Below),
+        "<=" => Some(Comparison::AtMost),
+        ">" => Some(Comparison::Above),
+        ">=" => Some(Comparison::AtLeast),
+        "=" => Some(Comparison::Equal),
+        "!=" => Some(Comparison::Other),
         _ => None,
     };
     match (order, size(text)) {
         (Some(order), Some(number)) => return Ok(Test::Number(order, number)),
-        (Some(Order::Equal | Order::Other) | None, _) => {}
+        (Some(Comparison::Equal | Comparison::Other) | None, _) => {}
         (Some(_), None) => return Err("this filter needs a number"),
     }
     let (negated, bare) = match word.strip_prefix('!') {
@@ -128,10 +132,10 @@ fn test(word: &str, text: &str) -> Result<Test, &'static str> {
         None => (false, word),
     };
     let at = match bare {
-        "=" => At::Whole,
-        "^=" => At::Begin,
-        "$=" => At::End,
-        "*=" => At::Anywhere,
+        "=" => MatchAt::Whole,
+        "^=" => MatchAt::Begin,
+        "$=" => MatchAt::End,
+        "*=" => MatchAt::Anywhere,
         "~=" => return Err("no filter reads regular expressions here; use =, ^=, $= or *="),
         _ => return Err(NO_FILTER),
     };
@@ -160,7 +164,7 @@ fn size(text: &str) -> Option<f64> {
     Some(number * base.powi(i32::try_from(power).ok()?))
 }
 
-impl Order {
+impl Comparison {
     fn holds(self, number: f64, wanted: f64) -> bool {
         let equal = (number - wanted).abs() < 1e-9;
         match self {

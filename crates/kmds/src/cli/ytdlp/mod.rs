@@ -6,8 +6,8 @@
 //!
 //! Exit codes: 0 done · 1 something failed · 2 wrong arguments or settings.
 
-mod failure;
 mod call;
+mod failure;
 mod fields;
 mod filter;
 mod here;
@@ -32,8 +32,8 @@ use tokio::fs::File;
 
 use super::{Problem, out};
 use crate::config::Config;
-use here::Here;
 use call::{BadCall, Call};
+use here::Here;
 use print::Printer;
 use song::{Answer, Format, List, Song, Trouble};
 use there::There;

@@ -5,9 +5,9 @@
 use kmds_extract::Kind;
 use serde_json::Value;
 
-use super::fields::{self, Fields, Place};
 use super::call::{Call, Dump, Get, When};
-use super::save::{self, Kept};
+use super::fields::{self, Fields, Place};
+use super::save::{self, SavedSong};
 use super::select::Selector;
 use super::song::{Answer, Entry, List, Song, Trouble};
 use super::template::{For, fill, of_print};
@@ -127,7 +127,7 @@ impl Printer<'_> {
             if !asked.only_tells() {
                 let keeping = save::keep(asked, self.source, &song, format, &fields);
                 let kept = Box::pin(keeping).await.map_err(why)?;
-                if let Kept::Saved(path) = kept {
+                if let SavedSong::Saved(path) = kept {
                     let path = std::path::absolute(&path).unwrap_or(path);
                     fields.insert("filepath".to_owned(), path.display().to_string().into());
                 }

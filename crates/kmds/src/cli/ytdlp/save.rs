@@ -22,7 +22,7 @@ const TEMPLATE: &str = "%(title)s [%(id)s].%(ext)s";
 const LONGEST_NAME_BYTES: usize = 240;
 
 /// The result for a song.
-pub enum Kept {
+pub enum SavedSong {
     /// Its bytes went to standard output.
     Sent,
     Saved(PathBuf),
@@ -80,20 +80,20 @@ pub async fn keep(
     song: &Song,
     format: &Format,
     fields: &Fields,
-) -> Result<Kept, Trouble> {
+) -> Result<SavedSong, Trouble> {
     let path = path(asked, fields).map_err(|why| Trouble::new(Kind::BadRequest, why))?;
     let Some(path) = path else {
         let out = std::io::stdout().as_fd().try_clone_to_owned();
         let mut out = File::from_std(out.map_err(unwritten)?.into());
         send(asked, source, song, format, &mut out).await?;
-        return Ok(Kept::Sent);
+        return Ok(SavedSong::Sent);
     };
     if path.exists() && !asked.overwrites {
         say(
             asked,
             format!("[download] {} has already been downloaded", path.display()),
         );
-        return Ok(Kept::Saved(path));
+        return Ok(SavedSong::Saved(path));
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| of_file(folder, &error))?;
@@ -104,7 +104,7 @@ pub async fn keep(
     let bytes = send(asked, source, song, format, &mut File::from_std(file)).await?;
     std::fs::rename(&part.0, &path).map_err(|error| of_file(&path, &error))?;
     say(asked, format!("[download] 100% of {bytes} bytes"));
-    Ok(Kept::Saved(path))
+    Ok(SavedSong::Saved(path))
 }
 
 /// A growing file; a drop removes it unless it was renamed.

@@ -12,11 +12,11 @@ use super::filter::Filter;
 const MOST_NESTED: usize = 32;
 
 #[derive(Debug)]
-pub struct Selector(Vec<Choice>);
+pub struct Selector(Vec<Alternatives>);
 
 /// The part between commas: the first alternative that picks something.
 #[derive(Debug)]
-struct Choice(Vec<Merge>);
+struct Alternatives(Vec<Merge>);
 
 /// The part between plus signs: all of them, or nothing.
 #[derive(Debug)]
@@ -232,12 +232,12 @@ impl Rest<'_> {
         Ok(Selector(choices))
     }
 
-    fn choice(&mut self) -> Result<Choice, &'static str> {
+    fn choice(&mut self) -> Result<Alternatives, &'static str> {
         let mut merges = vec![self.merge()?];
         while self.take('/') {
             merges.push(self.merge()?);
         }
-        Ok(Choice(merges))
+        Ok(Alternatives(merges))
     }
 
     fn merge(&mut self) -> Result<Merge, &'static str> {

@@ -4,8 +4,8 @@
 
 use kmds_extract::Format as FileFormat;
 
+use super::call::{BadCall, Call, Dump, Get, When};
 use super::items::Items;
-use super::call::{Call, BadCall, Dump, Get, When};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {

@@ -33,12 +33,12 @@ pub(super) struct Fetcher {
 }
 
 /// Why one request brought no piece.
-enum Failed {
+enum FetchError {
     TryAgain(Setback),
     Final(DownloadError),
 }
 
-impl From<DownloadError> for Failed {
+impl From<DownloadError> for FetchError {
     fn from(error: DownloadError) -> Self {
         Self::Final(error)
     }
@@ -72,13 +72,13 @@ impl Fetcher {
                 Err(failed) => failed,
             };
             match failed {
-                Failed::TryAgain(setback) => tries.again(setback).await?,
-                Failed::Final(error) => return Err(error),
+                FetchError::TryAgain(setback) => tries.again(setback).await?,
+                FetchError::Final(error) => return Err(error),
             }
         }
     }
 
-    fn read_playlist(&self, text: &[u8], base: &str) -> Result<MediaPlaylist, Failed> {
+    fn read_playlist(&self, text: &[u8], base: &str) -> Result<MediaPlaylist, FetchError> {
         let site = self.site;
         MediaPlaylist::parse(&String::from_utf8_lossy(text), base).map_err(|error| {
             let found = media::sniff(text.get(..media::SNIFF_BYTES).unwrap_or(text));
@@ -88,7 +88,7 @@ impl Fetcher {
                 }
                 // The answer was cut, or the song is not complete yet: the next answer may be whole.
                 HlsError::Unfinished => {
-                    Failed::TryAgain(Setback::Unusable(DownloadError::Playlist {
+                    FetchError::TryAgain(Setback::Unusable(DownloadError::Playlist {
                         site,
                         why: error.to_string(),
                     }))
@@ -112,20 +112,20 @@ impl Fetcher {
             };
             match got {
                 Ok(bytes) => return Ok(bytes),
-                Err(Failed::TryAgain(setback)) => tries.again(setback).await?,
-                Err(Failed::Final(error)) => return Err(error),
+                Err(FetchError::TryAgain(setback)) => tries.again(setback).await?,
+                Err(FetchError::Final(error)) => return Err(error),
             }
         }
     }
 
-    fn check(&self, bytes: Bytes, place: usize) -> Result<Bytes, Failed> {
+    fn check(&self, bytes: Bytes, place: usize) -> Result<Bytes, FetchError> {
         let site = self.site;
         if let Err(broken) = media::check_segment(self.container, &bytes) {
             let error = DownloadError::NotAudio {
                 site,
                 found: format!("a broken segment ({broken})"),
             };
-            return Err(Failed::TryAgain(Setback::Unusable(error)));
+            return Err(FetchError::TryAgain(Setback::Unusable(error)));
         }
         if self.container == Container::Ogg && place > 0 && begins_a_stream(&bytes) {
             return Err(DownloadError::Playlist {
@@ -151,7 +151,7 @@ impl Fetcher {
     }
 
     /// One request, its body whole, and the URL that answered.
-    async fn request(&self, at: &Resource, limit: usize) -> Result<(Bytes, String), Failed> {
+    async fn request(&self, at: &Resource, limit: usize) -> Result<(Bytes, String), FetchError> {
         let range = at
             .range
             .map(|(first, length)| (first, Some(first.saturating_add(length.max(1) - 1))));
@@ -164,9 +164,9 @@ impl Fetcher {
         let mut answer = answer.map_err(|error| self.failure(error))?;
         if !matches!(answer.status, 200 | 206) {
             return Err(match answer.status {
-                416 => Failed::Final(DownloadError::Changed { site: self.site }),
+                416 => FetchError::Final(DownloadError::Changed { site: self.site }),
                 status => refusal(self.site, status, answer.retry_after)
-                    .map_or_else(Failed::Final, Failed::TryAgain),
+                    .map_or_else(FetchError::Final, FetchError::TryAgain),
             });
         }
         let whole = self.read_body(&mut answer, limit).await?;
@@ -174,10 +174,10 @@ impl Fetcher {
         Ok((self.part(whole, &answer, range)?, base))
     }
 
-    async fn read_body(&self, answer: &mut MediaAnswer, limit: usize) -> Result<Bytes, Failed> {
+    async fn read_body(&self, answer: &mut MediaAnswer, limit: usize) -> Result<Bytes, FetchError> {
         let site = self.site;
         let too_large = || {
-            Failed::Final(DownloadError::Wrong {
+            FetchError::Final(DownloadError::Wrong {
                 site,
                 what: "a segment of an impossible size".to_owned(),
             })
@@ -200,9 +200,9 @@ impl Fetcher {
             body.extend_from_slice(&chunk);
         }
         if body.is_empty() {
-            return Err(Failed::TryAgain(Setback::Unusable(DownloadError::Empty {
-                site,
-            })));
+            return Err(FetchError::TryAgain(Setback::Unusable(
+                DownloadError::Empty { site },
+            )));
         }
         Ok(body.freeze())
     }
@@ -213,8 +213,8 @@ impl Fetcher {
         body: Bytes,
         answer: &MediaAnswer,
         range: Option<(u64, Option<u64>)>,
-    ) -> Result<Bytes, Failed> {
-        let cut = || Failed::TryAgain(Setback::Interrupted("a segment was cut".to_owned()));
+    ) -> Result<Bytes, FetchError> {
+        let cut = || FetchError::TryAgain(Setback::Interrupted("a segment was cut".to_owned()));
         let wrong = |what: &str| DownloadError::Wrong {
             site: self.site,
             what: what.to_owned(),
@@ -245,8 +245,8 @@ impl Fetcher {
         }
     }
 
-    fn failure(&self, error: MediaError) -> Failed {
-        setback(self.site, error).map_or_else(Failed::Final, Failed::TryAgain)
+    fn failure(&self, error: MediaError) -> FetchError {
+        setback(self.site, error).map_or_else(FetchError::Final, FetchError::TryAgain)
     }
 }
 

@@ -26,7 +26,7 @@ type Fetching = Pin<Box<dyn Future<Output = Result<Bytes, DownloadError>> + Send
 
 /// Facts of the playlist that must be equal for finished pieces to be kept, and where the pieces end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+struct PlaylistMark {
     pieces: usize,
     durations: u64,
     /// Offset behind each finished piece, in order.
@@ -40,7 +40,7 @@ pub(super) struct Hls {
     in_flight: FuturesOrdered<Fetching>,
     /// The next piece to put in flight.
     upcoming: usize,
-    mark: Mark,
+    mark: PlaylistMark,
     start: u64,
 }
 
@@ -63,7 +63,7 @@ impl Hls {
     ) -> Result<Self, DownloadError> {
         let mut fetcher = Fetcher::new(stream, client, recipes);
         let playlist = fetcher.playlist(url).await?;
-        let mut mark = Mark {
+        let mut mark = PlaylistMark {
             durations: fingerprint(&playlist),
             pieces: 0,
             ends: Vec::new(),
@@ -141,11 +141,11 @@ impl Hls {
 }
 
 /// The ends of finished pieces within the kept bytes, if they are pieces of the same playlist.
-fn reusable(kept: &Kept, now: &Mark) -> Vec<u64> {
+fn reusable(kept: &Kept, now: &PlaylistMark) -> Vec<u64> {
     let Some(then) = kept
         .mark
         .as_deref()
-        .and_then(|mark| serde_json::from_str::<Mark>(mark).ok())
+        .and_then(|mark| serde_json::from_str::<PlaylistMark>(mark).ok())
     else {
         return Vec::new();
     };
@@ -196,15 +196,15 @@ mod tests {
         }
     }
 
-    fn mark(seconds: &[u64], ends: &[u64]) -> Mark {
-        Mark {
+    fn mark(seconds: &[u64], ends: &[u64]) -> PlaylistMark {
+        PlaylistMark {
             pieces: seconds.len(),
             durations: fingerprint(&playlist(seconds)),
             ends: ends.to_vec(),
         }
     }
 
-    fn kept(bytes: u64, mark: &Mark) -> Kept {
+    fn kept(bytes: u64, mark: &PlaylistMark) -> Kept {
         Kept {
             bytes,
             mark: serde_json::to_string(mark).ok(),

@@ -39,10 +39,10 @@ const SHARE_OF_THE_WAIT: f64 = 0.75;
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct YtDlp {
-    inner: Arc<Inner>,
+    inner: Arc<YtDlpParts>,
 }
 
-struct Inner {
+struct YtDlpParts {
     config: YtDlpConfig,
     egress: BTreeMap<Site, EgressSettings>,
     client: Client,
@@ -76,7 +76,7 @@ impl YtDlp {
             .map(|(site, of)| (*site, of.egress.clone()))
             .collect();
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(YtDlpParts {
                 slots: Semaphore::new(config.ytdlp.max.max(1)),
                 config: config.ytdlp.clone(),
                 egress,

@@ -13,7 +13,7 @@ use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::query::{Query, Wait};
 use super::super::state::Http;
-use super::path::{At, never_asked_for, track_at};
+use super::path::{TrackPath, never_asked_for, track_at};
 use super::rendition;
 use crate::app::{
     CopyForm, FormAsk, NODE_HEADER, NotServed, State as JobState, UNHEARD_HEADER, Want,
@@ -37,7 +37,7 @@ use crate::app::{
     )))]
 pub(in crate::http) async fn send_audio(
     State(http): State<Http>,
-    at: At,
+    at: TrackPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;

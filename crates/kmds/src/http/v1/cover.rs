@@ -12,7 +12,7 @@ use super::super::error::{Refusal, V1};
 use super::super::guard::Caller;
 use super::super::query::Query;
 use super::super::state::Http;
-use super::path::{At, track_at};
+use super::path::{TrackPath, track_at};
 use crate::app::{CoverFound, NODE_HEADER};
 
 /// Covers change rarely: clients may keep one for a day.
@@ -25,7 +25,7 @@ const COVER_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=8640
     responses(V1Refusals, PictureAnswers)))]
 pub(in crate::http) async fn send_cover(
     State(http): State<Http>,
-    at: At,
+    at: TrackPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;

@@ -90,14 +90,14 @@ enum Links {
 
 /// The wishes of the request, for each link.
 #[derive(Debug)]
-struct Order {
+struct FetchWishes {
     whole_list: bool,
     accept: Option<Accept>,
     prefetch: Option<Prefetch>,
     rendition: CopyForm,
 }
 
-async fn fetch_one(http: &Http, link: String, order: &Order) -> Result<Fetched, Failure> {
+async fn fetch_one(http: &Http, link: String, order: &FetchWishes) -> Result<Fetched, Failure> {
     let ask = FetchAsk {
         link,
         whole_list: order.whole_list,
@@ -130,7 +130,11 @@ type Several = (Vec<(String, Fetched)>, Vec<(String, Failure)>);
 /// waits for a permit while it holds one: after a long list the rest fails.
 /// # Errors
 /// All links failed: the failure of the first.
-async fn fetch_several(http: &Http, links: Vec<String>, order: &Order) -> Result<Several, Failure> {
+async fn fetch_several(
+    http: &Http,
+    links: Vec<String>,
+    order: &FetchWishes,
+) -> Result<Several, Failure> {
     let (mut fetched, mut failures) = (Vec::new(), Vec::new());
     let (mut tracks, mut has_long_list) = (0, false);
     let deadline = Instant::now() + http.app().longest_fetch();
@@ -167,7 +171,7 @@ fn out_of_time() -> Failure {
     Failure::new(Kind::Timeout, sentence)
 }
 
-fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
+fn read_body(body: &[u8]) -> Result<(Links, FetchWishes), Refusal> {
     let mut fields = Fields::of(body, &FETCH_KEYS, EXAMPLE)?;
     let links = (fields.take("url"), fields.take("urls"));
     let whole_list = fields.flag("playlist")?;
@@ -177,7 +181,7 @@ fn read_body(body: &[u8]) -> Result<(Links, Order), Refusal> {
     let prefetch = prefetch.transpose()?;
     let rendition = fields.text("rendition")?;
     let rendition = rendition.map(|word| rendition::parse(&word)).transpose()?;
-    let order = Order {
+    let order = FetchWishes {
         whole_list,
         accept,
         prefetch,
@@ -214,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(body: &str) -> Result<(Links, Order), u16> {
+    fn asked(body: &str) -> Result<(Links, FetchWishes), u16> {
         read_body(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())
     }
 

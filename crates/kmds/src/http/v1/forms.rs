@@ -15,7 +15,7 @@ use super::super::links::Addresses;
 use super::super::query::{Hold, Query, Wait, holder};
 use super::super::state::Http;
 use super::audio;
-use super::path::{AtForm, form_at, never_asked_for, not_in_this_form};
+use super::path::{FormPath, form_at, never_asked_for, not_in_this_form};
 use super::shapes::TrackReply;
 use crate::app::{FormAsk, Holder, Key, NotServed, Song, Want};
 
@@ -36,12 +36,12 @@ use crate::app::{FormAsk, Holder, Key, NotServed, Song, Want};
     responses(V1Refusals, (status = 200, description = "The track in this form", body = TrackReply))))]
 pub(in crate::http) async fn show_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let (id, form) = form_at(at)?;
     let query = Query::of(&request.uri).only(&["wait", "hold", "holder"])?;
-    let asked = Asked::of(&query, &request)?;
+    let asked = FormRequest::of(&query, &request)?;
     let app = http.app();
     let makes = !asked.wait.time.is_zero() && !asked.only_looks;
     let key = if makes {
@@ -59,14 +59,14 @@ pub(in crate::http) async fn show_form(
 }
 
 /// A request for a form without its bytes.
-pub(super) struct Asked {
+pub(super) struct FormRequest {
     pub(super) wait: Wait,
     hold: Option<Hold>,
     /// `HEAD`, or a request that must start nothing: nothing is started or moved.
     only_looks: bool,
 }
 
-impl Asked {
+impl FormRequest {
     /// # Errors
     /// A wait or a hold that cannot be read, or a hold of a client that may start nothing.
     pub(super) fn of(query: &Query<'_>, request: &Parts) -> Result<Self, Refusal> {
@@ -128,7 +128,7 @@ impl Asked {
     )))]
 pub(in crate::http) async fn send_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let (id, mut form) = form_at(at)?;
@@ -153,7 +153,7 @@ pub(in crate::http) async fn send_form(
     responses(V1Refusals, (status = 200, description = "The track in this form", body = TrackReply))))]
 pub(in crate::http) async fn hold_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let (id, form) = form_at(at)?;
@@ -175,7 +175,7 @@ pub(in crate::http) async fn hold_form(
     responses(V1Refusals, (status = 204, description = "Ended, or there was none"))))]
 pub(in crate::http) async fn release_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<StatusCode, V1> {
     let (id, form) = form_at(at)?;
@@ -195,7 +195,7 @@ pub(in crate::http) async fn release_form(
     responses(V1Refusals, (status = 200, description = "The track in this form", body = TrackReply))))]
 pub(in crate::http) async fn pin_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let (id, form) = form_at(at)?;
@@ -214,7 +214,7 @@ pub(in crate::http) async fn pin_form(
     responses(V1Refusals, (status = 204, description = "Pinned no more"))))]
 pub(in crate::http) async fn unpin_form(
     State(http): State<Http>,
-    at: AtForm,
+    at: FormPath,
     request: Parts,
 ) -> Result<StatusCode, V1> {
     let (id, form) = form_at(at)?;

@@ -8,13 +8,13 @@ use super::super::error::Refusal;
 use crate::app::{CopyForm, FormAsk};
 
 /// The two path parameters, to be read by [`track_at`].
-pub(super) type At = Result<Path<(String, String)>, PathRejection>;
+pub(super) type TrackPath = Result<Path<(String, String)>, PathRejection>;
 /// The three path parameters, to be read by [`form_at`].
-pub(super) type AtForm = Result<Path<(String, String, String)>, PathRejection>;
+pub(super) type FormPath = Result<Path<(String, String, String)>, PathRejection>;
 
 /// # Errors
 /// `not_found`: no track can have that id.
-pub(super) fn track_at(at: At) -> Result<TrackId, Refusal> {
+pub(super) fn track_at(at: TrackPath) -> Result<TrackId, Refusal> {
     at.ok()
         .and_then(|Path((site, id))| track_named(&site, &id))
         .ok_or_else(no_such_track)
@@ -22,7 +22,7 @@ pub(super) fn track_at(at: At) -> Result<TrackId, Refusal> {
 
 /// # Errors
 /// `not_found`: no track can have that id. `bad_request`: no form is called that.
-pub(super) fn form_at(at: AtForm) -> Result<(TrackId, FormAsk), Refusal> {
+pub(super) fn form_at(at: FormPath) -> Result<(TrackId, FormAsk), Refusal> {
     let Path((site, id, form)) = at.map_err(|_| no_such_track())?;
     let id = track_named(&site, &id).ok_or_else(no_such_track)?;
     Ok((id, form_named(&form)?))

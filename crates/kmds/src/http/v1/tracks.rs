@@ -14,8 +14,8 @@ use super::super::guard::Caller;
 use super::super::links::Addresses;
 use super::super::query::Query;
 use super::super::state::Http;
-use super::forms::Asked;
-use super::path::{At, never_asked_for, track_at};
+use super::forms::FormRequest;
+use super::path::{TrackPath, never_asked_for, track_at};
 use super::shapes::{ListReply, TrackFormsReply, TrackReply};
 use crate::app::{ListAsk, State as JobState};
 
@@ -93,12 +93,12 @@ fn read_list(query: &Query<'_>) -> Result<ListAsk, Refusal> {
     responses(V1Refusals, (status = 200, description = "The track and its forms", body = TrackFormsReply))))]
 pub(in crate::http) async fn show_track(
     State(http): State<Http>,
-    at: At,
+    at: TrackPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;
     let query = Query::of(&request.uri).only(&["wait", "hold", "holder"])?;
-    let asked = Asked::of(&query, &request)?;
+    let asked = FormRequest::of(&query, &request)?;
     let app = http.app();
     app.learn(&id).await;
     let song = app.song(&id).await?.ok_or_else(|| never_asked_for(&id))?;
@@ -117,7 +117,7 @@ pub(in crate::http) async fn show_track(
     responses(V1Refusals, (status = 204, description = "Gone"))))]
 pub(in crate::http) async fn delete_track(
     State(http): State<Http>,
-    at: At,
+    at: TrackPath,
     request: Parts,
 ) -> Result<StatusCode, V1> {
     let id = track_at(at)?;
@@ -135,7 +135,7 @@ pub(in crate::http) async fn delete_track(
     responses(V1Refusals, (status = 202, description = "The track, queued again if it had failed", body = TrackReply))))]
 pub(in crate::http) async fn retry_track(
     State(http): State<Http>,
-    at: At,
+    at: TrackPath,
     request: Parts,
 ) -> Result<Response, V1> {
     let id = track_at(at)?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Table};
+use super::{Table, TableState};
 use crate::jobs::job::Job;
 use crate::jobs::lane::Requester;
 use crate::jobs::requesters::{Left, Requesters};
@@ -84,7 +84,7 @@ impl Table {
     }
 }
 
-impl Inner {
+impl TableState {
     /// The fetch that a song waits or runs for.
     pub(super) fn first_requester(&self, key: &Key) -> Option<Requester> {
         let waits = self.queue.waits(key).map(|song| song.requester);

@@ -104,11 +104,11 @@ impl Catalog {
 
     fn opened(
         connection: Connection,
-        found: schema::Found,
+        found: schema::FileContent,
         set_aside: Option<PathBuf>,
         unchecked: Option<Unchecked>,
     ) -> Result<Opened, StoreError> {
-        if found == schema::Found::Newer {
+        if found == schema::FileContent::Newer {
             let why = "it was written by a later KMDS";
             return Err(StoreError::Catalog {
                 what: "be opened",
@@ -120,7 +120,7 @@ impl Catalog {
             catalog: Self { connection },
             unchecked,
             news: match (found, set_aside) {
-                (schema::Found::Tables, _) => News::None,
+                (schema::FileContent::Tables, _) => News::None,
                 (_, Some(set_aside)) => News::Damaged { set_aside },
                 (_, None) => News::New,
             },
@@ -132,10 +132,10 @@ fn is_large(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.len() > SMALL_BYTES)
 }
 
-fn connect(path: &Path, whole: bool) -> Result<(Connection, schema::Found), rusqlite::Error> {
+fn connect(path: &Path, whole: bool) -> Result<(Connection, schema::FileContent), rusqlite::Error> {
     let mut connection = Connection::open(path)?;
     let found = schema::prepare(&mut connection)?;
-    if found == schema::Found::Tables {
+    if found == schema::FileContent::Tables {
         if whole {
             quick_check(&connection, "1")?;
         }

@@ -281,13 +281,13 @@ const CACHE_KIB: i32 = 1_024;
 const STATEMENTS: usize = 32;
 
 /// Sets the connection up and brings the tables to the newest version. Returns the version found.
-pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Error> {
+pub(super) fn prepare(connection: &mut Connection) -> Result<FileContent, rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let version: usize =
         connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? as usize;
     if version > MIGRATIONS.len() {
         // Before anything is written: this release does not know the schema of a later one.
-        return Ok(Found::Newer);
+        return Ok(FileContent::Newer);
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -305,15 +305,15 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<Found, rusqlite::Er
     }
     transaction.commit()?;
     Ok(if version == 0 {
-        Found::Nothing
+        FileContent::Nothing
     } else {
-        Found::Tables
+        FileContent::Tables
     })
 }
 
 /// What the file held before [`prepare`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FileContent {
     Nothing,
     Tables,
     /// Written by a later release: it must not be changed.
