@@ -56,7 +56,7 @@ const stats = {
       make("td", { class: hurt ? "hurt" : "" }, make("b", {}, words)));
     if (lane.paused_until) {
       const until = new Date(lane.paused_until).toLocaleTimeString();
-      return [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, `The site wants a pause: asked again at ${until}`))];
+      return [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, `The site wants a pause; KMDS asks it again at ${until}`))];
     }
     return why ? [row, make("tr", { class: "why" }, make("td", { colspan: 4 }, sentence(why)))] : [row];
   },

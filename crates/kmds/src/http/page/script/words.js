@@ -6,7 +6,7 @@
 "use strict";
 
 const API = "../api/v1/";
-const SITES = { youtube: "YouTube", youtube_music: "YouTube Music", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites", copies: "Copies on request" };
+const SITES = { youtube: "YouTube", youtube_music: "YouTube Music", soundcloud: "SoundCloud", bandcamp: "Bandcamp", other: "Other sites", copies: "Copies on request", conversions: "Conversions", relays: "From other nodes" };
 /** Links that the server takes in one request. */
 const LINKS_AT_ONCE = 25;
 /** Rows of one list that are drawn at once. */
