@@ -37,7 +37,7 @@ use crate::recipes;
 #[command(
     name = "kmds",
     version,
-    about = "Links from YouTube, SoundCloud and Bandcamp in; metadata at once, whole audio files after that.",
+    about = "Downloads songs from YouTube, SoundCloud and Bandcamp: metadata at once, then the whole audio file.",
     after_help = "Start with `kmds serve`, then: curl 'http://127.0.0.1:60071/fetch?url=LINK'\n\
                   Or without a server: kmds get LINK\n\
                   Settings: `kmds config example` prints all of them. Logs: KMDS_LOG=debug, KMDS_LOG_FORMAT=json.\n\
@@ -70,7 +70,7 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Search a site by words
     Search(search::SearchArgs),
-    /// End the songs of a list that still wait or run on a running server
+    /// Stop a list on a running server: its songs that wait or download
     Cancel(cancel::CancelArgs),
     /// Print what a running server is doing
     Status(status::StatusArgs),
@@ -103,7 +103,7 @@ enum Command {
     /// Check recipes: facts about the sites that change more often than KMDS
     #[command(subcommand)]
     Recipes(RecipesCommand),
-    /// Answer YouTube's player script's challenges; the service runs this itself
+    /// Solve the challenges of YouTube's player script; the service runs this command itself
     #[command(hide = true)]
     SolvePlayer(solve_player::SolvePlayerArgs),
 }
@@ -122,6 +122,7 @@ enum ConfigCommand {
 enum RecipesCommand {
     /// Check a recipes file; exit code 2 if it cannot be used
     Check {
+        /// The recipes file (TOML)
         #[arg(value_parser = path())]
         file: PathBuf,
     },

@@ -42,7 +42,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(600);
     Examples:\n  \
     kmds showcase https://artist.bandcamp.com/album/name\n  \
     kmds showcase --server http://192.168.1.2:60071 -o ~/Music LINK LINK\n\n\
-    Sizes are in KiB/MiB (1024); times run from the moment a link is handed over."
+    Sizes are in KiB/MiB (1024); times are counted from the request."
 )]
 pub struct ShowcaseArgs {
     /// Links to songs, lists, albums, sets; without any, one known song of each site

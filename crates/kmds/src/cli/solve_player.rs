@@ -24,7 +24,7 @@ const MAX_QUESTIONS_BYTES: u64 = 4 << 20;
 pub struct SolvePlayerArgs {
     /// The player script (base.js), or the output of --prepare for it
     script: PathBuf,
-    /// Print a script of some kilobytes that can be used in place of the whole, and read no questions
+    /// Print a script of some kilobytes that can be used in place of the whole one; reads no questions
     #[arg(long)]
     prepare: bool,
 }

@@ -14,7 +14,7 @@ use crate::http::NewToken;
 pub enum TokenCommand {
     /// Make a token. `kmds token new bot >> tokens.toml` shows the secret once, and the file gets its hash
     New {
-        /// For the log and the metrics: letters, digits or - _ .
+        /// Its name in the log and the metrics: letters, digits, - and _
         name: String,
         /// What it may do: some of listen, fetch, manage
         #[arg(long, value_delimiter = ',', default_value = "listen,fetch")]

@@ -34,8 +34,8 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Songs of an album become Artist/Album/01 Title.m4a, of another list List/01 Artist - Title.m4a, a single\n\
-    song Artist - Title.m4a. A file that is there is never overwritten: the same song is skipped, another\n\
-    one gets (2). Ctrl-C stops; the same call goes on where it stopped (unfinished songs are in DIR/.kmds).\n\n\
+    song Artist - Title.m4a. No file is ever overwritten: the same song is skipped, another song gets (2).\n\
+    Ctrl-C stops it; the same command continues where it stopped (unfinished songs are in DIR/.kmds).\n\n\
     Exit codes: 0 everything is there · 1 some songs failed · 2 wrong arguments or settings · 130 interrupted\n\n\
     Examples:\n  \
     kmds get https://artist.bandcamp.com/album/name -o ~/Music\n  \
@@ -242,7 +242,7 @@ fn finish(args: &GetArgs, outcomes: &[Outcome], interrupted: bool) -> Result<Exi
     }
     if interrupted {
         out::say(format!(
-            "Stopped. The same command goes on where it stopped; unfinished songs are in {}.",
+            "Stopped. The same command continues where it stopped; unfinished songs are in {}.",
             args.output.join(WORK).display()
         ));
         return Ok(ExitCode::from(INTERRUPTED));

@@ -44,17 +44,18 @@ const NAMES: [&str; 2] = ["yt-dlp", "kmds-ytdlp"];
 const BEST: &str = "bestaudio/best";
 const USAGE: &str = "Usage: yt-dlp [OPTIONS] URL [URL...]";
 const HELP: &str = "\
-KMDS speaks yt-dlp's command line. It gives sound only: songs of YouTube, SoundCloud and Bandcamp.
+KMDS speaks yt-dlp's command line. It gives audio only: songs of YouTube, SoundCloud and Bandcamp.
 
   KMDS_SERVER=http://HOST:PORT   asks this server (a token: KMDS_TOKEN); without it this process asks the sites
 
-  -J, -j, -g, -e, --get-id, --print, -F        what is known of a link
+  -J, -j, -g, -e, --get-id, --print, -F        the metadata of a link
   --flat-playlist, -I, --no-playlist           lists
   -f ba[acodec=opus]/ba[ext=m4a]/best          which format
-  -o '%(title)s.%(ext)s', -o -, -P, -x         the sound, into a file or to standard output
+  -o '%(title)s.%(ext)s', -o -, -P, -x         the audio, into a file or to standard output
   ytsearch5:words, --default-search ytsearch   search
 
-All of it: docs/ytdlp.md. Other options of yt-dlp are taken where they change nothing, and refused by name where they would.";
+docs/ytdlp.md has all of it. Of yt-dlp's other options, those that would change nothing are accepted; the others are
+refused by name.";
 
 /// The arguments of a call that is meant for this command, by the name of the program or by its first argument.
 pub fn called(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
