@@ -18,7 +18,7 @@ mod stream;
 
 pub(crate) use search::search;
 
-use release::{Reading, Release};
+use release::{PageContext, Release};
 use requests::Release as Wanted;
 
 use crate::error::ExtractError;
@@ -184,8 +184,8 @@ async fn ask(
     )
 }
 
-fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -> Reading<'a> {
-    Reading {
+fn reading<'a>(page: &'static str, origin: &impl Origin, recipes: &'a Recipes) -> PageContext<'a> {
+    PageContext {
         recipe: &recipes.bandcamp,
         now_unix: origin.now_unix(),
         page,

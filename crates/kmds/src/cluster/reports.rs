@@ -1,7 +1,7 @@
 //! What the reports of other nodes say: which nodes are present, which speak another version, and whether another program
 //! has this node's name.
 //!
-//! Owns [`Known`], and the waits after a start, before the first report has come.
+//! Owns [`LastReports`], and the waits after a start, before the first report has come.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::NodeReport;
-use super::presence::{GONE_AFTER, Known, PROTOCOL};
+use super::presence::{GONE_AFTER, LastReports, PROTOCOL};
 use super::songs::ANSWERS_WITHIN;
 use crate::random;
 
@@ -24,7 +24,7 @@ const MOST_STRANGE: usize = 100;
 pub(super) struct Reports {
     node: String,
     instance: String,
-    known: Arc<Known>,
+    known: Arc<LastReports>,
     /// When a node of the same name and of a lower instance sent its last report.
     twin: Mutex<Option<Instant>>,
     /// Nodes of another version; the log names each once.
@@ -52,7 +52,7 @@ impl Reports {
         &self.instance
     }
 
-    pub(super) const fn known(&self) -> &Arc<Known> {
+    pub(super) const fn known(&self) -> &Arc<LastReports> {
         &self.known
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::attempts::End;
 use super::demand::Absent;
 use super::fill::{FillError, Work, announce_length, check, lease};
-use super::rewrite::{PIECE_BYTES, Pieces, Source};
+use super::rewrite::{PIECE_BYTES, Pieces, RawReader};
 use super::{internal, names};
 use crate::convert::writes_header_last;
 use crate::media;
@@ -137,7 +137,7 @@ impl Copying<'_> {
         lease.restart().await?;
         let partial = lease.begin(validator, None, 0).await?;
         let original = reader.file()?;
-        let mut source = Source::finished(reader);
+        let mut source = RawReader::finished(reader);
         let Some(target) = target else {
             // Only tags are asked for: the original has the format already.
             return self.write_tagged(lease, original).await;
@@ -205,7 +205,7 @@ impl Copying<'_> {
     /// Writes ffmpeg's output into a temporary file, since its length or its tags must be written before it.
     async fn fill_scratch(
         &self,
-        source: &mut Source,
+        source: &mut RawReader,
         file: &std::fs::File,
         target: Format,
     ) -> Result<(), FillError> {

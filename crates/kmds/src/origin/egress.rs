@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 use super::address_check::{self, AddressCheck};
 use super::page::Collector;
-use super::preconnect::{self, Clients, Known};
+use super::preconnect::{self, Clients, KnownHosts};
 use super::proxy::Proxy;
 use super::resolver::{Block, BlockError, Family, FilteringResolver};
 use super::roots::{self, system_roots, tls_with};
@@ -285,7 +285,7 @@ impl Egress {
     fn build(&self) -> Result<Clients, EgressError> {
         let tls = self.tls()?;
         let alike = || self.plain(tls.clone()).https_only(true);
-        let known = Known::default();
+        let known = KnownHosts::default();
         let asking = self.finish(alike().connector_layer(known.taking()), true)?;
         let opening = self.finish(alike().connector_layer(preconnect::handing_on()), true)?;
         Ok(Clients {

@@ -4,7 +4,7 @@
 
 use super::super::parse::list::{self as parse, Mix};
 use super::super::{by_status, page_changed, refused, requests, video};
-use super::entries::{Place, as_number, entries, first_cover};
+use super::entries::{ListFacts, as_number, entries, first_cover};
 use super::page::send;
 use crate::error::ExtractError;
 use crate::failure::Kind;
@@ -44,7 +44,7 @@ pub(in crate::youtube) async fn mix(
             .max(1),
     );
     let count = as_number(mix.items.len() + missing.iter().len());
-    let mut entries = entries(mix.items, 0, count, &Place::default(), recipes);
+    let mut entries = entries(mix.items, 0, count, &ListFacts::default(), recipes);
     if let Some(seed) = missing {
         entries.iter_mut().for_each(one_place_further);
         entries.insert(0, entry_of(seed, count, origin, recipes).await);

@@ -22,9 +22,9 @@ use crate::track::{Collection, Entry, Resolved, Rest};
 
 pub(super) use mix::mix;
 
-use entries::{Place, as_number, entries, first_cover, number};
+use entries::{ListFacts, as_number, entries, first_cover, number};
 use page::{First, NO_SUCH_LIST, first_page, read, send};
-use reading::{Cut, Reading, hash, places};
+use reading::{IsCut, Reading, hash, places};
 
 pub(super) async fn resolve(
     list: &ListId,
@@ -49,7 +49,7 @@ pub(super) async fn resolve(
         seen: vec![hash(&places(&items))],
         items,
         token,
-        cut: Cut::No,
+        cut: IsCut::No,
     };
     reading.read_on(0, origin, recipes).await?;
     if header.owner.is_none()
@@ -84,12 +84,12 @@ pub(super) async fn resume(
         items: Vec::new(),
         token: Some(token),
         seen,
-        cut: Cut::No,
+        cut: IsCut::No,
     };
     match reading.read_on(so_far.entries.len(), origin, recipes).await {
         Err(ExtractError::PageChanged { .. }) => return Ok(None),
         Err(error) => return Err(error),
-        Ok(()) if reading.items.is_empty() && reading.cut != Cut::Later => return Ok(None),
+        Ok(()) if reading.items.is_empty() && reading.cut != IsCut::Later => return Ok(None),
         Ok(()) => {}
     }
     Ok(Some(longer(so_far, count, reading, is_course, recipes)))
@@ -155,14 +155,14 @@ fn longer(
         .items
         .truncate(limit.saturating_sub(list.entries.len()));
     let is_album = ListId::parse(&list.id).is_some_and(|id| id.is_album());
-    let place = Place {
+    let place = ListFacts {
         album: list.title.clone().filter(|_| is_album),
         album_artist: list.artist.clone().filter(|_| is_album),
         owner: list.artist.clone(),
         is_course,
     };
     let total = count.unwrap_or(0).max(as_number(found));
-    list.truncated = found > limit || reading.cut != Cut::No || total > as_number(found);
+    list.truncated = found > limit || reading.cut != IsCut::No || total > as_number(found);
     list.rest = reading.rest(count, is_course).map(Box::new);
     let last = list.entries.last().map_or(0, number);
     list.entries.extend(entries(

@@ -7,11 +7,10 @@ use std::time::Duration;
 use super::answer::{Answer, VideoDetails};
 use super::status::{self, Verdict};
 use super::streams;
-use super::{Thumbnails, artist, cover, music};
+use super::{artist, cover, music};
 use crate::choose::{Accept, choose};
-use crate::json::lenient::{Flag, Number, Obj, Present, Seq, Text};
+use crate::json::lenient::Obj;
 use crate::link::youtube::VideoId;
-use crate::loudness::Loudness;
 use crate::origin::Page;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
@@ -138,9 +137,9 @@ fn track(details: &VideoDetails, video: VideoId, recipe: &YouTubeRecipe) -> Opti
         title: &title,
     };
     let release =
-        music::release(&details.short_description.0, upload).unwrap_or_else(|| music::Release {
+        music::release(&details.short_description.0, upload).unwrap_or_else(|| music::LabelText {
             title,
-            ..music::Release::default()
+            ..music::LabelText::default()
         });
     let listed = details
         .thumbnail

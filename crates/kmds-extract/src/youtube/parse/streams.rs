@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, RawFormat};
+use super::answer::{Answer, AudioTrack, RawFormat};
 use super::{advertisement, xtags};
-use crate::json::lenient::{Flag, Number, Obj, Seq, Text};
-use crate::loudness::Loudness;
 use crate::recipes::{Identity, YouTubeRecipe};
 use crate::site::Site;
 use crate::stream::{Codec, Container, Delivery, LONGEST, MOST_BYTES, Stream};
