@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, TagError, vorbis};
+use super::{TagError, TagFacts, vorbis};
 
 const PADDING: u8 = 1;
 const COMMENTS: u8 = 4;
@@ -14,7 +14,7 @@ const MAX_BLOCKS: usize = 1000;
 
 pub fn copy(
     original: &mut Original<'_>,
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let start = original.after_id3()?;
@@ -40,7 +40,7 @@ pub fn copy(
     Err(TagError::NotTaken("its metadata has no end"))
 }
 
-fn write_tags(facts: &Facts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
+fn write_tags(facts: &TagFacts<'_>, into: &mut dyn Write) -> Result<(), TagError> {
     let mut comments = Vec::new();
     let gain = vorbis::replay_gain(facts);
     vorbis::comments(&mut comments, b"KMDS", facts, gain, None);

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, Gain, TagError};
+use super::{Gain, TagError, TagFacts};
 
 /// UTF-8, and Latin-1 if the text is only ASCII.
 const UTF8: u8 = 3;
@@ -12,7 +12,7 @@ const FRONT_COVER: u8 = 3;
 
 pub fn copy(
     original: &mut Original<'_>,
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let audio = original.after_id3()?;
@@ -21,7 +21,7 @@ pub fn copy(
 }
 
 /// The whole tag, its header included.
-pub fn tag(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
+pub fn tag(facts: &TagFacts<'_>) -> Result<Vec<u8>, TagError> {
     let mut frames = Vec::new();
     let of = |number: u32| {
         facts

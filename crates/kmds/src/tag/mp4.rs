@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, Gain, Picture, TagError};
+use super::{Gain, Picture, TagError, TagFacts};
 use crate::media::Window;
 use crate::media::mp4::BoxAt;
 
@@ -36,7 +36,7 @@ impl Move {
 
 pub fn copy(
     original: &mut Original<'_>,
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let mut at = 0;
@@ -89,7 +89,7 @@ fn children(bytes: &[u8], from: usize, to: usize) -> Result<Vec<(BoxAt, [usize; 
 }
 
 /// `moov` with new items instead of the old ones.
-fn with_items(old: &[u8], facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
+fn with_items(old: &[u8], facts: &TagFacts<'_>) -> Result<Vec<u8>, TagError> {
     let (mut kept, mut user) = (Vec::with_capacity(old.len()), Vec::new());
     for (child, [start, body, end]) in children(old, 0, old.len())? {
         if child.kind != *b"udta" {
@@ -107,7 +107,7 @@ fn with_items(old: &[u8], facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
     boxed(b"moov", &[&kept])
 }
 
-fn meta(facts: &Facts<'_>) -> Result<Vec<u8>, TagError> {
+fn meta(facts: &TagFacts<'_>) -> Result<Vec<u8>, TagError> {
     let mut items = Vec::new();
     let texts = [
         (b"\xa9nam", Some(facts.title)),

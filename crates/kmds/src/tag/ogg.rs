@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, Gain, TagError, vorbis};
+use super::{Gain, TagError, TagFacts, vorbis};
 use crate::media::ogg::{CONTINUED, FIRST, FULL_SEGMENT, MAX_SEGMENTS, NO_GRANULE, Page};
 
 /// Bytes of the old comments that are kept: only the vendor is used, which stands first.
@@ -28,7 +28,7 @@ struct Headers {
 
 pub fn copy(
     original: &mut Original<'_>,
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let headers = headers(original, into)?;
@@ -157,7 +157,7 @@ fn vendor(comments: &[u8], is_opus: bool) -> Vec<u8> {
 
 impl Headers {
     /// The packets that replace the old ones.
-    fn packets(self, facts: &Facts<'_>) -> Vec<Vec<u8>> {
+    fn packets(self, facts: &TagFacts<'_>) -> Vec<Vec<u8>> {
         let mut packet = if self.is_opus {
             b"OpusTags".to_vec()
         } else {

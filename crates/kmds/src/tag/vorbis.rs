@@ -2,13 +2,13 @@
 
 use base64::Engine as _;
 
-use super::{Facts, Gain, Picture};
+use super::{Gain, Picture, TagFacts};
 
 /// Appends vendor, number of fields and fields to `block`. `gain` and `picture` are more fields.
 pub fn comments(
     block: &mut Vec<u8>,
     vendor: &[u8],
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     gain: Option<(&str, String)>,
     picture: Option<&[u8]>,
 ) {
@@ -42,7 +42,7 @@ pub fn comments(
 }
 
 /// The gain of every codec but Opus.
-pub fn replay_gain(facts: &Facts<'_>) -> Option<(&'static str, String)> {
+pub fn replay_gain(facts: &TagFacts<'_>) -> Option<(&'static str, String)> {
     facts.gain.map(|gain| (Gain::NAME, gain.replay_gain()))
 }
 

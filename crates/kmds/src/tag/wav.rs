@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::original::Original;
-use super::{Facts, TagError, id3};
+use super::{TagError, TagFacts, id3};
 
 /// The size that a writer leaves if it cannot seek back: the chunk runs to the end of the file.
 const STREAMED: [u32; 2] = [0, u32::MAX];
@@ -19,7 +19,7 @@ struct Chunk {
 
 pub fn copy(
     original: &mut Original<'_>,
-    facts: &Facts<'_>,
+    facts: &TagFacts<'_>,
     into: &mut dyn Write,
 ) -> Result<(), TagError> {
     let (form, wave) = (original.array(0)?, original.array(8)?);

@@ -3,7 +3,7 @@
 //! Owns which options are supported, which are accepted without effect, and the sentence for any other; also short
 //! options in one word and values after `=`. It only reads the arguments.
 
-use super::call::{BadCall, Call};
+use super::call::{BadCall, Call, Dump, When};
 use super::table::{self, Takes};
 
 impl Call {

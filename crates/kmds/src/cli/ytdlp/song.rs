@@ -137,7 +137,7 @@ pub fn of_stream(stream: &Stream) -> Option<Format> {
     let (url, protocol) = match &stream.delivery {
         Delivery::File { url } => (url.clone(), "https"),
         Delivery::Hls { url } => (url.clone(), "m3u8_native"),
-        Delivery::Call { .. } => return None,
+        Delivery::Asked { .. } => return None,
     };
     let acodec = match stream.codec {
         Codec::Aac => "mp4a.40.2",
