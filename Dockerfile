@@ -1,10 +1,10 @@
 # syntax=docker/dockerfile:1
 # Two images. The last stage, `slim`, is the default: a static binary and root certificates, nothing else: no shell, no
-# interpreter. Songs that exist only as Opus keep that form there (KMDS_AUDIO__OPUS), since there is no ffmpeg to convert them.
-# `full` (docker build --target full .) has ffmpeg, yt-dlp and a JavaScript runtime as well.
+# interpreter. Songs that exist only as Opus keep that form there (KMDS_AUDIO__OPUS), since there is no ffmpeg to
+# convert them. `full` (docker build --target full .) has ffmpeg, yt-dlp and a JavaScript runtime as well.
 #
-# Both take their root folder from the stage `root`, which builds it from this source. A release gives the folders that it
-# has built already in its place: --build-context root=FOLDER, one folder below it for each processor.
+# Both take their root folder from the stage `root`, which builds it from this source. A release gives the folders that
+# it has built already in its place: --build-context root=FOLDER, one folder below it for each processor.
 FROM rust:1.95-bookworm AS root-build
 ARG TARGETARCH
 ARG TARGETVARIANT
@@ -12,8 +12,8 @@ ARG TARGETVARIANT
 ARG KMDS_FEATURES=
 WORKDIR /src
 COPY . .
-# One static file. The target is named although it is this machine's own, so that the flag is not meant for build scripts and
-# macros, which cannot be static.
+# One static file. The target is named although it is this machine's own, so that the flag is not meant for build
+# scripts and macros, which cannot be static.
 RUN target=$(rustc --print host-tuple) \
     && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" --bin kmds --features "$KMDS_FEATURES" \
     && packaging/root.sh "target/$target/release/kmds" "/out/$TARGETARCH$TARGETVARIANT"
@@ -24,7 +24,8 @@ COPY --from=root-build /out/ /
 FROM debian:bookworm-slim AS full
 ARG TARGETARCH
 ARG TARGETVARIANT
-# yt-dlp's own wheels bring the solver of YouTube's script. deno runs it; where deno has no wheel (32-bit ARM), yt-dlp does without.
+# yt-dlp's own wheels bring the solver of YouTube's script. deno runs it; where deno has no wheel (32-bit ARM), yt-dlp
+# does without.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates ffmpeg python3 python3-venv \
     && rm -rf /var/lib/apt/lists/* \

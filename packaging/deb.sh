@@ -4,8 +4,8 @@
 #   cargo build --release --locked --bin kmds
 #   packaging/deb.sh target/release/kmds .        # writes ./kmds_VERSION_ARCH.deb, prints its path
 #
-# Needs dpkg-deb, and no root rights. docs/dependencies.md says why this is a script and not cargo-deb. For another machine:
-# DEB_ARCH names its architecture, and KMDS_RUNS a binary of the same version that runs on this one.
+# Needs dpkg-deb, and no root rights. docs/dependencies.md says why this is a script and not cargo-deb. For another
+# machine: DEB_ARCH names its architecture, and KMDS_RUNS a binary of the same version that runs on this one.
 set -eu
 binary=$1
 out=$2

@@ -3,9 +3,9 @@
 #
 #   packaging/static.sh x86_64-unknown-linux-musl
 #
-# Other targets of a release: aarch64-unknown-linux-musl, armv7-unknown-linux-musleabihf, arm-unknown-linux-musleabihf (ARMv6).
-# Needs cargo-zigbuild and zig (both are wheels: pip install cargo-zigbuild ziglang) and the target's standard library
-# (rustup target add TARGET). PROFILE is release unless it is set; CARGO_TARGET_DIR is honoured.
+# Other targets of a release: aarch64-unknown-linux-musl, armv7-unknown-linux-musleabihf, arm-unknown-linux-musleabihf
+# (ARMv6). Needs cargo-zigbuild and zig (both are wheels: pip install cargo-zigbuild ziglang) and the target's standard
+# library (rustup target add TARGET). PROFILE is release unless it is set; CARGO_TARGET_DIR is honoured.
 set -eu
 target=$1
 profile=${PROFILE:-release}
@@ -15,9 +15,9 @@ command -v cargo-zigbuild >/dev/null || {
     exit 1
 }
 
-# rquickjs has bindings for 32-bit ARM with glibc only. The sizes in them come from the processor's ABI, which musl shares,
-# and its own bindings for x86_64 and aarch64 differ between the two by unused types at most. The build script of that
-# crate looks for a file of the target's name.
+# rquickjs has bindings for 32-bit ARM with glibc only. The sizes in them come from the processor's ABI, which musl
+# shares, and its own bindings for x86_64 and aarch64 differ between the two by unused types at most. The build script
+# of that crate looks for a file of the target's name.
 case $target in
     arm*-musleabihf)
         cargo fetch --locked --target "$target" >&2

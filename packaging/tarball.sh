@@ -3,7 +3,8 @@
 #
 #   packaging/tarball.sh target/release/kmds x86_64-unknown-linux-musl .      # ./kmds-VERSION-TARGET.tar.gz
 #
-# KMDS_RUNS names a binary of the same version that runs on this machine, where the packed one does not; KMDS_GZIP=-1 packs fast.
+# KMDS_RUNS names a binary of the same version that runs on this machine, where the packed one does not; KMDS_GZIP=-1
+# packs fast.
 set -eu
 binary=$1
 target=$2

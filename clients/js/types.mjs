@@ -1,7 +1,7 @@
 // Writes the shapes of the v1 API as TypeScript: `node types.mjs openapi.json api.d.ts`. `npm pack` runs it.
 //
-// Owns the translation of a JSON schema into a type. Every schema that a path below /api/v1 uses becomes an exported type of
-// the same name. A schema in a form that is not known here is `unknown`.
+// Owns the translation of a JSON schema into a type. Every schema that a path below /api/v1 uses becomes an exported
+// type of the same name. A schema in a form that is not known here is `unknown`.
 
 import { readFileSync, writeFileSync } from "node:fs";
 

@@ -1,4 +1,5 @@
-// Every call with its types; the test compiles it in strict mode against kmds.d.ts and the types made from openapi.json.
+// Every call with its types; the test compiles it in strict mode against kmds.d.ts and the types made from
+// openapi.json.
 
 import { Kmds, KmdsError, type Event, type Fetched, type Found, type Held, type Kind, type Queue, type Track } from "kmds";
 

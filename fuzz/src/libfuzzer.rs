@@ -19,8 +19,8 @@ unsafe extern "C" {
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 
-/// Ends the process, as libFuzzer does: 0 when nothing was found. The first of the `arguments` is the program that libFuzzer
-/// starts when it needs another one of itself.
+/// Ends the process, as libFuzzer does: 0 when nothing was found. The first of the `arguments` is the program that
+/// libFuzzer starts when it needs another one of itself.
 pub(crate) fn run(arguments: &str, one: Target) -> ! {
     let _ = TARGET.set(one);
     let owned: Vec<CString> = arguments

@@ -1,8 +1,9 @@
 //! Songs from KMDS for songbird: by yt-dlp's command line, by the path of a file, and as a stream.
 //!
-//! `kmds-songbird ytdl PROGRAM LINK`, `kmds-songbird file PATH`, `kmds-songbird stream ADDRESS` read a song to its end, as the
-//! driver of a call does, and print what came as JSON: the codec, the sizes of its packets, and how many of them songbird's own
-//! decoder decoded to sound. A driver passes packets of the codec `opus` on as they are while one song plays at full volume.
+//! `kmds-songbird ytdl PROGRAM LINK`, `kmds-songbird file PATH`, `kmds-songbird stream ADDRESS` read a song to its end,
+//! as the driver of a call does, and print what came as JSON: the codec, the sizes of its packets, and how many of them
+//! songbird's own decoder decoded to sound. A driver passes packets of the codec `opus` on as they are while one song
+//! plays at full volume.
 
 #![forbid(unsafe_code)]
 #![deny(warnings)]

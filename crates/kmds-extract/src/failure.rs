@@ -1,7 +1,7 @@
 //! The kinds of failure, which both APIs, the metrics, the logs and the catalog share.
 //!
-//! Owns [`Kind`], the closed list of them, and [`Failure`], a kind with a sentence. Which HTTP status a kind becomes is the
-//! service's business.
+//! Owns [`Kind`], the closed list of them, and [`Failure`], a kind with a sentence. Which HTTP status a kind becomes is
+//! the service's business.
 
 use std::time::Duration;
 

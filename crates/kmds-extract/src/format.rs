@@ -1,8 +1,9 @@
 //! The formats a song's file can have.
 //!
-//! Owns [`Format`], with everything that follows from it (extension, container, content type), and the names of containers and
-//! codecs. A new format is a new row here and in `ALL`. The compiler then names most places that decide something about it, but
-//! not `choose::PLAYABLE`, the sniffing of containers, the readers of a format's name, and the sentences that list formats.
+//! Owns [`Format`], with everything that follows from it (extension, container, content type), and the names of
+//! containers and codecs. A new format is a new row here and in `ALL`. The compiler then names most places that decide
+//! something about it, but not `choose::PLAYABLE`, the sniffing of containers, the readers of a format's name, and the
+//! sentences that list formats.
 
 use std::fmt;
 

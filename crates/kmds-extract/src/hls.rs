@@ -107,7 +107,7 @@ struct Reader {
     base: Url,
     init: Option<Resource>,
     segments: Vec<Segment>,
-    /// `#EXTINF` of the segment to come.
+    /// `#EXTINF` of the next segment.
     length: Option<Duration>,
     /// `#EXT-X-BYTERANGE` of the segment to come: length, and the first byte where it is named.
     range: Option<(u64, Option<u64>)>,

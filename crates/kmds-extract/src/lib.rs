@@ -49,7 +49,7 @@ pub use site::Site;
 pub use stream::{Codec, Container, Delivery, Stream};
 pub use track::{Collection, Entry, Lack, Refreshed, Resolved, Rest, Source, Track, TrackId};
 
-/// Resolves a link to what it stands for, with as few requests as the site allows.
+/// Resolves a link to a track or a collection, with as few requests as the site allows.
 ///
 /// Streams whose URLs come along with the metadata (YouTube videos, Bandcamp) are in [`Track::streams`];
 /// the songs of a YouTube list carry none until [`refresh`] asks for them.

@@ -64,8 +64,8 @@ pub struct Times {
     /// A job waits at most this long for a site's limit, then fails as `rate_limited`.
     #[serde(deserialize_with = "seconds")]
     pub limit_wait: Duration,
-    /// First pause of a job after a 429 without `Retry-After`, where the site has no `limit_pause` of its own; doubles up
-    /// to `limit_pause_most`.
+    /// First pause of a job after a 429 without `Retry-After`, where the site has no `limit_pause` of its own; doubles
+    /// up to `limit_pause_most`.
     #[serde(deserialize_with = "seconds")]
     pub limit_pause: Duration,
     #[serde(deserialize_with = "seconds")]

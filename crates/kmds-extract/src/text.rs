@@ -1,7 +1,7 @@
 //! Text of sites, servers and clients, made safe to show: on a terminal, in a log, in a playlist, in an error.
 //!
-//! Owns which characters control a terminal or a reader of lines. Values in replies are never changed: there a title stays
-//! as the site has it.
+//! Owns which characters control a terminal or a reader of lines. Values in replies are never changed: there a title
+//! stays as the site has it.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON text without control characters in its strings: each is written as `\uXXXX`, so the value stays the same. The line
-/// ends of the document stay.
+/// JSON text without control characters in its strings: each is written as `\uXXXX`, so the value stays the same. The
+/// line ends of the document stay.
 #[must_use]
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let hides = |c: char| (acts(c) && c != '\n') || turns(c);

@@ -391,7 +391,8 @@ impl Book {
         Injected { met }
     }
 
-    /// From now on each address may ask for audio so often in each window; beyond it the answer is 429 with `Retry-After`.
+    /// From now on each address may ask for audio so often in each window; beyond it the answer is 429 with
+    /// `Retry-After`.
     pub fn limit(&self, requests: u32, window: Duration) {
         *self.limit.lock() = Some(Limit {
             requests,

@@ -48,7 +48,7 @@ const WORDS: [&str; 16] = [
     "alr",
     "yes",
 ];
-/// Of them, those that only [`Dialect::Turned`] hides.
+/// Those of them that only [`Dialect::Turned`] hides.
 const GIVE_AWAY: [&str; 2] = ["alr", "yes"];
 const TURNED_BY: usize = 5;
 

@@ -2,11 +2,12 @@
 //!
 //! There are three kinds. glibc returns freed memory only from the end of its heap: after a crowd or a long list, one
 //! small block that stays keeps all pages before it resident. glibc gives threads heaps of their own, and each of them
-//! keeps such pages. And code that only a start runs stays mapped until memory is short. No maintained crate wraps these
-//! calls, so they are in this crate only; all other crates forbid `unsafe`.
+//! keeps such pages. And code that only a start runs stays mapped until memory is short. No maintained crate wraps
+//! these calls, so they are in this crate only; all other crates forbid `unsafe`.
 
-/// Lets all threads share one heap, before the first of them starts. With a heap for each of the eight threads that wait
-/// for the drive, eight downloads and 200 listeners hold 1.5 MB more. Does nothing where the C library is not glibc.
+/// Lets all threads share one heap, before the first of them starts. With a heap for each of the eight threads that
+/// wait for the drive, eight downloads and 200 listeners hold 1.5 MB more. Does nothing where the C library is not
+/// glibc.
 pub fn share_one_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes no pointer, and the allocator's own lock.
@@ -37,15 +38,16 @@ pub fn release_code() {
 }
 
 /// Releases the segments of one loaded program or library that are not writable (elf(5)). The loader holds its lock
-/// meanwhile, so that the object cannot be unloaded. What the loader writes itself and protects afterwards, the addresses
-/// of RELRO, lies in writable segments.
+/// meanwhile, so that the object cannot be unloaded. What the loader writes itself and protects afterwards, the
+/// addresses of RELRO, lies in writable segments.
 #[cfg(target_os = "linux")]
 unsafe extern "C" fn release_segments(
     object: *mut libc::dl_phdr_info,
     _size: libc::size_t,
     _data: *mut libc::c_void,
 ) -> libc::c_int {
-    // SAFETY: the loader gives a valid object with `dlpi_phnum` headers and a name that ends in 0, for the time of this call.
+    // SAFETY: the loader gives a valid object with `dlpi_phnum` headers and a name that ends in 0, for the time of this
+    // call.
     let (object, headers, name) = unsafe {
         let object = &*object;
         let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
@@ -67,7 +69,8 @@ unsafe extern "C" fn release_segments(
         let end = first.wrapping_add(segment.p_filesz as usize) / page * page;
         if start < end {
             // SAFETY: the pages belong to a segment that nothing writes: neither the program, nor the loader, since the
-            // linkers refuse relocations in code (`-z text`). So each page reads as in the file when it is mapped again.
+            // linkers refuse relocations in code (`-z text`). So each page reads as in the file when it is mapped
+            // again.
             unsafe {
                 libc::madvise(
                     std::ptr::with_exposed_provenance_mut(start),

@@ -237,8 +237,8 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     membership(config).map(drop)
 }
 
-/// Tries whether the nodes that are there have this cache folder, where the settings say so: a sentence for the operator.
-/// Makes a small file in the folder, and removes it.
+/// Tries whether the nodes that are there have this cache folder, where the settings say so: a sentence for the
+/// operator. Makes a small file in the folder, and removes it.
 /// # Errors
 /// [`StartError::Cluster`]: another node does not see the file, or the folder cannot be written.
 pub async fn check_drive(config: &Config) -> Result<Option<String>, StartError> {
@@ -391,8 +391,8 @@ async fn work_among_others(
 
 /// When the memory of the code that only a start runs is given back a second time: the start's last tasks have ended.
 const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
-/// How often free memory and code go back to the system. Code that runs is mapped again in some 150 page faults, less than
-/// a millisecond of processor (docs/performance.md, "What was tried").
+/// How often free memory and code go back to the system. Code that runs is mapped again in some 150 page faults, less
+/// than a millisecond of processor (docs/performance.md, "What was tried").
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Connections that ended together are all closed after this time.
 const CROWD_ENDS_WITHIN: Duration = Duration::from_millis(250);

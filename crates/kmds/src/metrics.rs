@@ -333,8 +333,8 @@ fn gauge(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// OpenMetrics as Prometheus' own text format, which every reader understands: there a counter's family has the name of its
-/// samples, `_total` included, and nothing marks the end.
+/// OpenMetrics as Prometheus' own text format, which every reader understands: there a counter's family has the name of
+/// its samples, `_total` included, and nothing marks the end.
 fn as_prometheus(open_metrics: &str) -> String {
     let counter = |line: &'_ str| {
         line.strip_prefix("# TYPE ")?

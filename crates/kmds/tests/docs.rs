@@ -1,7 +1,7 @@
 //! The documents say what the code does: these tests compare every list and table that the code can produce.
 //!
-//! After a change of settings, `KMDS_BLESS=1 cargo test -p kmds --test docs` writes `kmds.example.toml` and the table of
-//! `docs/settings.md` again.
+//! After a change of settings, `KMDS_BLESS=1 cargo test -p kmds --test docs` writes `kmds.example.toml` and the table
+//! of `docs/settings.md` again.
 
 use std::path::{Path, PathBuf};
 

@@ -212,8 +212,8 @@ const FLOORS: [(&str, &[&[&str]]); 10] = [
     ),
 ];
 
-/// What the modules of a folder may name of the folder's own `mod.rs`, which names them: the type whose methods they hold.
-/// Shared types have a file of their own.
+/// What the modules of a folder may name of the folder's own `mod.rs`, which names them: the type whose methods they
+/// hold. Shared types have a file of their own.
 const OF_THE_FACE: [(&str, &[&str]); 5] = [
     ("download", &[]),
     ("engine", &[]),

@@ -3,8 +3,8 @@
 //! Owns attributes with escaped JSON, the one `ld+json` script, and unescaping. It builds no tree: a page has up to
 //! half a megabyte, and one attribute has all data.
 
-/// The raw value of the first `name="…"`, with the quotes and the equals sign: `data-tralbum-collect-info` stands before
-/// `data-tralbum`. `None` without an opening or a closing quote.
+/// The raw value of the first `name="…"`, with the quotes and the equals sign: `data-tralbum-collect-info` stands
+/// before `data-tralbum`. `None` without an opening or a closing quote.
 pub(super) fn attribute<'page>(page: &'page str, name: &str) -> Option<&'page str> {
     attributes(page, name).next()
 }

@@ -256,7 +256,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Seq<T> {
     }
 }
 
-/// A list whose elements may have another type: such a one is an empty element in its place. `None` for what is no list.
+/// A list whose elements may have another type: such a one is an empty element in its place. `None` for what is no
+/// list.
 #[derive(Debug, Clone)]
 pub(crate) struct List<T>(pub Option<Vec<T>>);
 

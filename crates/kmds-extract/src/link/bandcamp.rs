@@ -8,7 +8,8 @@
 use super::{LinkError, Parts};
 use crate::site::Site;
 
-/// A release or a list on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes one.
+/// A release or a list on Bandcamp. Bands are `[a-z0-9-]`, slugs `[a-z0-9_-]`, ids 1 to 10 digits; only parsing makes
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BandcampLink {
     Track {

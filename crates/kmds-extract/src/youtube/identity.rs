@@ -112,7 +112,8 @@ pub(super) async fn visitor(
     if let Some(value) = usable() {
         return Ok(Some(value));
     }
-    // If another resolve has asked in vain meanwhile, this one does not ask: a silent site would delay each in turn.
+    // If another resolve has asked without an answer meanwhile, this one does not ask: a silent site would delay each
+    // one.
     if origin
         .recall(&none_given_key(identity))
         .is_some_and(|mark| mark.stored_unix > came_unix)

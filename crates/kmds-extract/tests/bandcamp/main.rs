@@ -39,7 +39,7 @@ async fn ask(site: &Site, link: &str) -> Result<Resolved, ExtractError> {
     .await
 }
 
-/// Of a site that answers everything alike.
+/// What a link gives on a site that gives every request the same answer.
 async fn answered(link: &str, answer: Answer) -> Result<Resolved, ExtractError> {
     ask(&Site::new().with("", answer), link).await
 }

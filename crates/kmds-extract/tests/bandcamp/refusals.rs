@@ -93,7 +93,7 @@ async fn a_release_of_the_future_is_unreleased_and_names_its_day() {
             missing.error
         );
     }
-    // Put off: the old day stands in one of the two fields.
+    // Postponed: one of the two fields has the old day.
     tralbum["current"]["release_date"] = json!("01 Nov 2019 00:00:00 GMT");
     tralbum["album_release_date"] = json!("24 Dec 2026 00:00:00 GMT");
     tralbum["trackinfo"] = json!([]);

@@ -325,7 +325,7 @@ async fn a_batch_that_fails_costs_its_own_songs_and_keeps_their_numbers() {
     ];
     for (status, body, kind) in rows {
         let shown = told(3, move |_| page(status, body)).await;
-        // Of three songs two were in a half of their own; the last was asked for alone.
+        // Two of the three songs were in a half of their own; the last one was asked for alone.
         let last = if body == "[]" || body.contains("null") || body.contains("Foreign") {
             "not_found"
         } else {

@@ -116,7 +116,7 @@ fn continued(shared: &Shared, id: &str, inner: &str) -> Reply {
         return api_error(404, "NOT_FOUND").about(id);
     };
     let answer = match inner.strip_prefix("LAB") {
-        // Of a list whose header alone was recorded, this form is not.
+        // If only the header of a list was recorded, the list has no such form.
         None if inner == FROM_THE_START && matches!(list.recorded, Some((_, None))) => {
             return api_error(404, "NOT_FOUND").about(id);
         }

@@ -201,7 +201,8 @@ impl VideoBuilder {
         self
     }
 
-    /// Advertisements before it that take so many seconds in all; its audio is refused for as long. Others come in the middle.
+    /// Advertisements before it that take so many seconds in all; its audio is refused for as long. Others come in the
+    /// middle.
     pub fn advertisement(mut self, seconds: u64) -> Self {
         self.advertisement = seconds;
         self

@@ -42,7 +42,8 @@ pub fn script(shared: &Shared, path: &str) -> Reply {
     }
 }
 
-/// What a player call as the television is told. One that is no Samsung, or names another player's timestamp, gets no URL.
+/// What a player call as the television is told. One that is no Samsung, or names another player's timestamp, gets no
+/// URL.
 pub fn answer(shared: &Shared, video: &Arc<Video>, body: &Value) -> Value {
     let script = shared
         .youtube

@@ -1,7 +1,7 @@
 //! What the service costs with a large catalog: start, requests, new songs, evictions.
 //!
-//! Makes the catalog itself: one song is fetched from the lab, and its rows are copied under other names, each with a sparse
-//! audio file of the right length and time, and a sidecar. A million songs take some minutes and 4 GB.
+//! Makes the catalog itself: one song is fetched from the lab, and its rows are copied under other names, each with a
+//! sparse audio file of the right length and time, and a sidecar. A million songs take some minutes and 4 GB.
 
 use std::fs::File;
 use std::path::Path;
@@ -178,7 +178,7 @@ pub async fn measure(binary: &Path, lab: &Lab, songs: u64, table: &mut Table) {
 struct Answers {
     p50: f64,
     p99: f64,
-    /// Of one request.
+    /// The time of one request.
     processor: f64,
 }
 

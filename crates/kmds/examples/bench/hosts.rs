@@ -1,8 +1,8 @@
-//! Several hosts: what nodes bring at sites that limit each address, what that costs in NATS, and how long a killed node's
-//! song stands still.
+//! Several hosts: what nodes bring at sites that limit each address, what that costs in NATS, and how long a killed
+//! node's song stands still.
 //!
-//! All nodes are on this machine, each with an address of its own on loopback, and a door that a client asks. NATS is a real
-//! one (`KMDS_TEST_NATS`); its monitoring port tells what it carried.
+//! All nodes are on this machine, each with an address of its own on loopback, and a door that a client asks. NATS is a
+//! real one (`KMDS_TEST_NATS`); its monitoring port tells what it carried.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,12 +18,12 @@ use crate::table::{Goal, Table};
 use crate::{MEGABYTE, median};
 
 const COUNTS: [usize; 5] = [1, 2, 3, 8, 20];
-/// A site lets one address ask for audio so often in each window: 30 songs a minute, so that 20 nodes, the door and the site
-/// beside them stay far below what two cores can do.
+/// A site lets one address ask for audio so often in each window: 30 songs a minute, so that 20 nodes, the door and the
+/// site beside them stay far below what two cores can do.
 const REQUESTS: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(10);
-/// Songs are counted for so long from the first link on: four windows, each a little longer than the site's, since pauses are
-/// told in whole seconds.
+/// Songs are counted for so long from the first link on: four windows, each a little longer than the site's, since
+/// pauses are told in whole seconds.
 const COUNTED: Duration = Duration::from_secs(40);
 const SONG_SECONDS: f64 = 5.0;
 /// Songs of one list. More are waiting than can come.

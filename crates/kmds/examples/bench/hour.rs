@@ -1,7 +1,9 @@
-//! Memory over a long time: eight downloads under way all the time, and 200 listeners that read slower than the songs come.
+//! Memory over a long time: eight downloads under way all the time, and 200 listeners that read slower than the songs
+//! come.
 //!
-//! Owns the samples, which stay in a file, and the figures made of them. A download that is whole is followed by the next at
-//! once; a listener that has heard its song takes the one that arrives now. The cache is small, so that songs are evicted, too.
+//! Owns the samples, which stay in a file, and the figures made of them. A download that is whole is followed by the
+//! next at once; a listener that has heard its song takes the one that arrives now. The cache is small, so that songs
+//! are evicted, too.
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;

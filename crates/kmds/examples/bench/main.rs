@@ -1,7 +1,7 @@
 //! What the service costs, measured on the release build against the lab on loopback: `./bench` runs it.
 //!
-//! Owns the names of the parts and their order. Prints tables of figures with the goals of the design, and fails when a goal
-//! is missed. Never leaves this machine. Interrupted, it ends what it started and removes its folders.
+//! Owns the names of the parts and their order. Prints tables of figures with the goals of the design, and fails when a
+//! goal is missed. Never leaves this machine. Interrupted, it ends what it started and removes its folders.
 
 mod compare;
 mod growth;

@@ -62,8 +62,8 @@ impl Table {
         println!("| {what:<66} | {measured_text:>12} | {goal:>10} | {verdict} |");
     }
 
-    /// The service beside another program; the values of the same place were taken in turn. Medians, their ratio, and the
-    /// smallest and the largest ratio of a turn.
+    /// The service beside another program; the values of the same place were taken in turn. Medians, their ratio, and
+    /// the smallest and the largest ratio of a turn.
     pub fn compare(
         &mut self,
         what: &str,

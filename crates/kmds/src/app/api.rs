@@ -128,7 +128,7 @@ pub struct Song {
     pub received: u64,
     pub total: Option<u64>,
     pub failure: Option<Failure>,
-    /// Of the file that exists, or is expected.
+    /// The format of the file that exists, or is expected.
     pub format: Format,
     /// Exact where known, else an estimate.
     pub approximate_size: Option<u64>,
@@ -178,8 +178,8 @@ pub enum Want {
     WholeWithin(Duration),
     /// Bytes as they arrive: the answer starts when the site has answered the first media request.
     Stream,
-    /// The same for another node, which does not wait if this node has another node fetch the song. The song moves to the
-    /// front only if a client listens there.
+    /// The same for another node, which does not wait if this node has another node fetch the song. The song moves to
+    /// the front only if a client listens there.
     StreamToNode { listened: bool },
 }
 
@@ -237,7 +237,7 @@ pub struct Audio {
 #[derive(Debug, Clone)]
 pub struct LibraryRun {
     pub id: String,
-    /// Of the list, else of the song.
+    /// The list's title, else the song's.
     pub title: Option<String>,
     pub state: RunState,
     /// How many there are. Unavailable songs count here, and among the failed ones.
@@ -342,7 +342,7 @@ pub struct PlayQueueStats {
     pub total: usize,
     /// Songs that are made ready before they are played.
     pub ahead: usize,
-    /// Of those the ones that are ready.
+    /// How many of them are ready.
     pub ready: usize,
     /// It ends then, unless it is written again. RFC 3339.
     pub until: String,

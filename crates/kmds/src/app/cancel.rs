@@ -32,8 +32,8 @@ pub struct Ended {
 }
 
 impl App {
-    /// Ends what of a list still waits or runs at this node; `None` if it was never fetched here. A client that leaves meanwhile
-    /// does not stop it halfway.
+    /// Ends what of a list still waits or runs at this node; `None` if it was never fetched here. A client that leaves
+    /// meanwhile does not stop it halfway.
     pub(super) async fn cancel_here(&self, list: &str) -> Result<Option<Cancelled>, Failure> {
         let link = self.inner.resolver.read(list, true).ok();
         let link = link.map(|target| target.key());

@@ -24,7 +24,7 @@ pub struct Filed<'a> {
 }
 
 impl<'a> Filed<'a> {
-    /// Of a song that was found in this list.
+    /// The folder and name of a song that was found in this list.
     #[must_use]
     pub fn of(song: &'a Song, list: Option<&'a str>) -> Self {
         let track = &song.track;
@@ -43,8 +43,8 @@ impl<'a> Filed<'a> {
     }
 }
 
-/// The parts of the path, without an extension: a song of an album is in the artist's folder, one of another list in the
-/// list's, and a single song in none.
+/// The parts of the path, without an extension: a song of an album is in the artist's folder, one of another list in
+/// the list's, and a single song in none.
 #[must_use]
 pub fn filed(song: &Filed<'_>) -> Vec<String> {
     let safe = |text: &str, otherwise: &str| {

@@ -116,8 +116,8 @@ impl App {
 }
 
 impl Inner {
-    /// Makes catalog and drive agree once, then evicts files that are too old from time to time, and what is beyond a budget that
-    /// was lowered. It never ends; drop it to stop.
+    /// Makes catalog and drive agree once, then evicts files that are too old from time to time, and what is beyond a
+    /// budget that was lowered. It never ends; drop it to stop.
     pub(super) async fn housekeeping(&self) {
         match self.store.probe_drive().await {
             Ok(report) => report

@@ -111,8 +111,8 @@ struct Inner {
     streams: Arc<HeldStreams>,
     windows: Windows,
     queues: Queues,
-    /// Held for reading from the change of a song's row to its place in the table, for writing while songs are taken out of
-    /// both: a song that is fetched at that time is not lost. Taken after `Queues::turn`.
+    /// Held for reading from the change of a song's row to its place in the table, for writing while songs are taken
+    /// out of both: a song that is fetched at that time is not lost. Taken after `Queues::turn`.
     gate: tokio::sync::RwLock<()>,
     long_lists: LongLists,
     /// Only if `library.dir` is set.

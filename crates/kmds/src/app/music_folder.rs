@@ -1,10 +1,10 @@
 //! Songs put into the operator's music library, the folder `library.dir`.
 //!
-//! Owns the runs: each takes the songs of one link, one after the other in a task of its own, waits for the tagged copy and
-//! hands it to the store. A run is kept in memory only, some time after its end too, so that clients can ask what came of it.
-//! After a restart the same request does what is left: songs that are in the folder stay as they are.
-//! Calls to the drive come one after the other, and wait for their turn without a thread: a drive that hangs takes one thread.
-//! The lock of the runs is taken before that of one run; neither is held across an await.
+//! Owns the runs: each takes the songs of one link, one after the other in a task of its own, waits for the tagged copy
+//! and hands it to the store. A run is kept in memory only, some time after its end too, so that clients can ask what
+//! came of it. After a restart the same request does what is left: songs that are in the folder stay as they are. Calls
+//! to the drive come one after the other, and wait for their turn without a thread: a drive that hangs takes one
+//! thread. The lock of the runs is taken before that of one run; neither is held across an await.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(super) struct Music {
     folder: Arc<MusicFolder>,
     /// One call at a time.
     drive: Arc<Semaphore>,
-    /// Of the runs under way.
+    /// One place for each run that may be under way.
     places: Arc<Semaphore>,
     runs: Mutex<VecDeque<Run>>,
 }
@@ -85,7 +85,7 @@ impl Music {
         let turn = turn.map_err(|_| broke_off())?;
         let folder = Arc::clone(&self.folder);
         let done = tokio::task::spawn_blocking(move || {
-            // Of the thread, not of the request, which may be gone before the drive answers.
+            // The thread owns it: the request may be gone before the drive answers.
             let _turn = turn;
             deed(&folder)
         });

@@ -1,6 +1,7 @@
 //! Whether the service can do its work.
 //!
-//! Owns what `/readyz` looks at, and the sentence for each thing that is wrong. Every look asks the catalog and the drive.
+//! Owns what `/readyz` looks at, and the sentence for each thing that is wrong. Every look asks the catalog and the
+//! drive.
 
 use kmds_extract::Site;
 

@@ -1,7 +1,7 @@
 //! Removing songs: the row, the job, the bytes on the drive.
 //!
-//! Owns the order: the row is noted as deleted first, then the job ends, then the files go. A publish that has begun goes
-//! through before. A removal runs in a task of its own: a client that leaves does not stop it halfway.
+//! Owns the order: the row is noted as deleted first, then the job ends, then the files go. A publish that has begun
+//! goes through before. A removal runs in a task of its own: a client that leaves does not stop it halfway.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::store::StoreError;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Cancels or evicts all forms of a song at this node, held ones too; false if unknown. A client that leaves meanwhile does not
-    /// stop it halfway.
+    /// Cancels or evicts all forms of a song at this node, held ones too; false if unknown. A client that leaves
+    /// meanwhile does not stop it halfway.
     pub(super) async fn delete_here(&self, id: &TrackId) -> Result<bool, Failure> {
         let (app, id) = (self.clone(), id.clone());
         tokio::spawn(async move {

@@ -166,8 +166,8 @@ impl Inner {
         }
     }
 
-    /// Waits until the site has answered the first media request; then the growing file. `listened`: a client waits for it,
-    /// here or at the node.
+    /// Waits until the site has answered the first media request; then the growing file. `listened`: a client waits for
+    /// it, here or at the node.
     async fn stream(&self, key: &Key, to_node: bool, listened: bool) -> Result<Audio, NotServed> {
         loop {
             let row = match self.demand.look(key).await {

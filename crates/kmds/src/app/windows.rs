@@ -1,6 +1,7 @@
 //! Lists of which only a window of songs is queued: the song that is being read, and some behind it.
 //!
-//! Owns, in memory, the songs of such lists in their order. One lock, never held across an await. Queues nothing itself.
+//! Owns, in memory, the songs of such lists in their order. One lock, never held across an await. Queues nothing
+//! itself.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

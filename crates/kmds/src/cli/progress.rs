@@ -1,7 +1,7 @@
 //! Progress lines at the bottom of a terminal, drawn over again and again.
 //!
-//! Owns where the lines stand, how often they change, and the escape codes that move the cursor. Commands decide what the
-//! lines say.
+//! Owns where the lines stand, how often they change, and the escape codes that move the cursor. Commands decide what
+//! the lines say.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -40,8 +40,8 @@ impl ProgressLines {
         show(&self.over(&[], 0, 0));
     }
 
-    /// The text that replaces the lines before. A line that wraps, or more lines than rows, would break the count of the next
-    /// call, so lines are cut, and only the last ones that fit are drawn.
+    /// The text that replaces the lines before. A line that wraps, or more lines than rows, would break the count of
+    /// the next call, so lines are cut, and only the last ones that fit are drawn.
     fn over(&mut self, lines: &[String], width: usize, height: usize) -> String {
         let mut text = String::new();
         if self.rows > 0 {

@@ -315,8 +315,8 @@ pub fn refusal(status: u16, body: &[u8]) -> ServerError {
     }
 }
 
-/// Writes an answer's body into a file, which is replaced, and returns its size. The HTTP library refuses a body shorter
-/// than announced; a body of more than `most` bytes is an error.
+/// Writes an answer's body into a file, which is replaced, and returns its size. The HTTP library refuses a body
+/// shorter than announced; a body of more than `most` bytes is an error.
 /// # Errors
 /// [`ServerError::Cut`] or [`ServerError::File`]; the file is then useless.
 pub async fn save(mut answer: Response, path: &Path, most: u64) -> Result<u64, ServerError> {

@@ -160,7 +160,8 @@ pub async fn run(
     Ok(ExitCode::from(u8::from(bad)))
 }
 
-/// Fetches one link and waits for its songs. A server that is away is the only error; every other failure is an outcome.
+/// Fetches one link and waits for its songs. A server that is away is the only error; every other failure is an
+/// outcome.
 async fn one_link(
     server: &Server,
     link: &str,

@@ -197,8 +197,8 @@ impl Claims {
         !self.untold.lock().is_empty() || self.songs.fault().is_some()
     }
 
-    /// Writes down the songs of the time without NATS, one after the other; one call at a time. It ends where NATS does not
-    /// take one.
+    /// Writes down the songs of the time without NATS, one after the other; one call at a time. It ends where NATS does
+    /// not take one.
     pub(super) async fn tell(&self, connected: Connected<'_>) {
         let Ok(_turn) = self.telling.try_lock() else {
             return;

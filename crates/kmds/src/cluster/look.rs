@@ -1,7 +1,7 @@
 //! What a command of the operator learns of the other nodes, beside a running node of the same settings.
 //!
-//! It has a connection to NATS of its own, waits until each node has told of itself, and asks the nodes one after the other. It
-//! tells nothing of itself, so no node takes it for a node.
+//! It has a connection to NATS of its own, waits until each node has told of itself, and asks the nodes one after the
+//! other. It tells nothing of itself, so no node takes it for a node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -40,8 +40,8 @@ impl Membership {
         }
     }
 
-    /// The nodes of the cluster that do not see this file in their cache folder; and how many there are. Works beside a running
-    /// node of the same settings.
+    /// The nodes of the cluster that do not see this file in their cache folder; and how many there are. Works beside a
+    /// running node of the same settings.
     /// # Errors
     /// A sentence: NATS does not answer.
     pub async fn blind_to(&self, file: &str) -> Result<(Vec<String>, usize), String> {
@@ -51,7 +51,8 @@ impl Membership {
         }
     }
 
-    /// The nodes that are present, and whether this host reaches their HTTP. Works beside a running node of the same settings.
+    /// The nodes that are present, and whether this host reaches their HTTP. Works beside a running node of the same
+    /// settings.
     /// # Errors
     /// A sentence: NATS does not answer.
     pub async fn look(&self) -> Result<NodesSeen, String> {

@@ -1,8 +1,8 @@
 //! Other hosts that work as one with this one (docs/operation.md, "Several hosts").
 //!
-//! Owns what nodes tell and ask each other, and which node is asked. The rest of the program asks [`Peers`] only. On a host of
-//! its own that is [`Peers::alone`]: it knows no node, starts nothing, costs nothing, and answers "none". In a build with the
-//! feature `cluster` NATS is behind [`Network`].
+//! Owns what nodes tell and ask each other, and which node is asked. The rest of the program asks [`Peers`] only. On a
+//! host of its own that is [`Peers::alone`]: it knows no node, starts nothing, costs nothing, and answers "none". In a
+//! build with the feature `cluster` NATS is behind [`Network`].
 //!
 //! | module | what is in it |
 //! | --- | --- |

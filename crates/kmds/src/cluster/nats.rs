@@ -1,8 +1,8 @@
 //! The connection to NATS: what this node sends by it, and which part gets each message that arrives.
 //!
 //! Owns subjects and keys. One task ([`Nats::run`]) reports this node every two seconds, and receives the reports and
-//! questions of the others. A task of its own answers each question, at most [`ANSWERED_AT_ONCE`] at a time. The library
-//! connects again by itself; while there is no connection this node publishes nothing, so no messages pile up.
+//! questions of the others. A task of its own answers each question, at most [`ANSWERED_AT_ONCE`] at a time. The
+//! library connects again by itself; while there is no connection this node publishes nothing, so no messages pile up.
 //!
 //! | in NATS | as | holds |
 //! | --- | --- | --- |
@@ -276,8 +276,8 @@ impl Nats {
         }
     }
 
-    /// Writes down the songs that this node made while NATS was away, in a task of its own; the next beat goes on where it
-    /// ends.
+    /// Writes down the songs that this node made while NATS was away, in a task of its own; the next beat goes on where
+    /// it ends.
     fn tell_later(self: &Arc<Self>) {
         if self.claims.has_to_tell() && self.is_connected() {
             let nats = Arc::clone(self);

@@ -27,7 +27,7 @@ pub(super) fn asks_on(question: &Question, failure: &Failure) -> bool {
     passes_on(failure.kind) || is_busy || (is_song && failure.retryable())
 }
 
-/// Of two refusals the one with the shorter pause; without pauses the last.
+/// The one of two refusals with the shorter pause; without pauses the later one.
 #[must_use]
 pub fn sooner(before: Option<Failure>, last: Failure) -> Failure {
     match (

@@ -1,7 +1,7 @@
 //! A song's bytes from another node, over its HTTP.
 //!
-//! Owns the client and the token for that. It asks the addresses that nodes tell, follows no redirect and uses no proxy.
-//! A body ends without an error only if the other node sent all of it: a node that goes away cuts it.
+//! Owns the client and the token for that. It asks the addresses that nodes tell, follows no redirect and uses no
+//! proxy. A body ends without an error only if the other node sent all of it: a node that goes away cuts it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +162,7 @@ fn arriving(response: Response, is_there: Watch) -> Option<Arriving> {
     })
 }
 
-/// Of `bytes 5-9/10`.
+/// Reads the first byte of `bytes 5-9/10`.
 fn first_byte(range: &str) -> Option<u64> {
     let range = range.strip_prefix("bytes ")?;
     range.split_once('-')?.0.parse().ok()

@@ -1,5 +1,5 @@
-//! What the reports of other nodes say: which nodes are present, which speak another version, and whether another program
-//! has this node's name.
+//! What the reports of other nodes say: which nodes are present, which speak another version, and whether another
+//! program has this node's name.
 //!
 //! Owns [`LastReports`], and the waits after a start, before the first report has come.
 
@@ -15,8 +15,8 @@ use super::presence::{GONE_AFTER, LastReports, PROTOCOL};
 use super::songs::ANSWERS_WITHIN;
 use crate::random;
 
-/// A node that has just started has the reports of all others after so long: they answer its first report, or send theirs
-/// at their next beat.
+/// A node that has just started has the reports of all others after so long: they answer its first report, or send
+/// theirs at their next beat.
 const KNOWS_ALL_AFTER: Duration = Duration::from_millis(2500);
 /// The most nodes of another version that the log names.
 const MOST_STRANGE: usize = 100;

@@ -1,9 +1,10 @@
 //! How a node knows that a message in NATS comes from a node with its secret, and comes now.
 //!
-//! A signed message is an HMAC-SHA256, the time, a number that is used once, and the text. The key is made of the secret in
-//! `cluster.token_file` ([`ClusterToken::signing_key`]). The subject is signed too, so that a message for one subject is no
-//! message on another. A message is read once, and only within [`WINDOW`] of its time: a client of NATS that repeats a message
-//! changes nothing. So the clocks of the nodes have to agree within that time. Without a secret the text goes as it is.
+//! A signed message is an HMAC-SHA256, the time, a number that is used once, and the text. The key is made of the
+//! secret in `cluster.token_file` ([`ClusterToken::signing_key`]). The subject is signed too, so that a message for one
+//! subject is no message on another. A message is read once, and only within [`WINDOW`] of its time: a client of NATS
+//! that repeats a message changes nothing. So the clocks of the nodes have to agree within that time. Without a secret
+//! the text goes as it is.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -21,7 +22,8 @@ const NUMBER_BYTES: usize = 12;
 const HEAD_BYTES: usize = TAG_BYTES + TIME_BYTES + NUMBER_BYTES;
 /// Clocks that NTP sets differ by less than a second.
 const WINDOW: Duration = Duration::from_secs(30);
-/// The most numbers that are remembered, 40 bytes each. A cluster of twenty nodes sends fewer messages within twice the window.
+/// The most numbers that are remembered, 40 bytes each. A cluster of twenty nodes sends fewer messages within twice the
+/// window.
 const MOST_NUMBERS: usize = 100_000;
 /// Begins the text that is signed.
 const SIGNED_TEXT: &[u8] = b"kmds cluster 3\n";
@@ -37,7 +39,7 @@ pub(super) struct Seal {
 
 struct Keys {
     own: hmac::Key,
-    /// Of versions before the secret had two keys. It only finds out why a message cannot be read.
+    /// As versions before signed, when the secret had one key. It only finds out why a message cannot be read.
     earlier: hmac::Key,
 }
 

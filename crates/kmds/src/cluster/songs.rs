@@ -1,8 +1,8 @@
 //! The bucket of songs in NATS: which node makes or has each song, written by compare-and-set.
 //!
-//! Owns the handle of the bucket, and the reason where there is none. NATS may come back without its data: then the next node that asks
-//! makes the bucket again. `JetStream` may be silent while the rest of NATS answers: then only [`Songs::probe`] asks it, so that
-//! no download waits for it.
+//! Owns the handle of the bucket, and the reason where there is none. NATS may come back without its data: then the
+//! next node that asks makes the bucket again. `JetStream` may be silent while the rest of NATS answers: then only
+//! [`Songs::probe`] asks it, so that no download waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,8 +108,8 @@ impl Songs {
         fault.as_ref().map(|fault| fault.sentence.clone())
     }
 
-    /// A song's entry, if there is one, and the revision to write after. `by_leader`: the other servers may not have heard of
-    /// the last write yet.
+    /// A song's entry, if there is one, and the revision to write after. `by_leader`: the other servers may not have
+    /// heard of the last write yet.
     pub(super) async fn read(
         &self,
         client: &Client,
@@ -177,8 +177,8 @@ impl Songs {
         is_taken
     }
 
-    /// The bucket, which is made where there is none; one that is there stays as its operator has set it. `probes`: it is asked
-    /// although `JetStream` was silent last.
+    /// The bucket, which is made where there is none; one that is there stays as its operator has set it. `probes`: it
+    /// is asked although `JetStream` was silent last.
     async fn bucket(&self, client: &Client, probes: bool) -> Result<Arc<kv::Store>, Unsaid> {
         let mut handle = self.handle.lock().await;
         if self.is_silent() && !probes {

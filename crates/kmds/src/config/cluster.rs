@@ -210,7 +210,7 @@ fn host_of(url: &str) -> Option<Host<String>> {
     read_host(url.host_str()?)
 }
 
-/// Of schemes that the library does not know it leaves addresses as names.
+/// The library leaves the address as a name if it does not know the scheme.
 fn read_host(text: &str) -> Option<Host<String>> {
     Host::parse(text).ok()
 }
@@ -232,7 +232,7 @@ fn is_unspecified(host: &Host<String>) -> bool {
     }
 }
 
-/// Of `ADDRESS:PORT`.
+/// Whether the address in `ADDRESS:PORT` is a loopback one.
 fn is_loopback_text(listen: &str) -> bool {
     let Some((host, _)) = listen.rsplit_once(':') else {
         return false;

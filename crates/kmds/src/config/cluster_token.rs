@@ -1,8 +1,8 @@
 //! The secret that all nodes of a cluster have.
 //!
-//! Owns its file and the two keys that are made of it. The secret itself never leaves the host. A node sends the one key as
-//! a bearer token by HTTP, and signs its messages in NATS with the other one: a proxy or a log that has seen the bearer token
-//! cannot sign a message.
+//! Owns its file and the two keys that are made of it. The secret itself never leaves the host. A node sends the one
+//! key as a bearer token by HTTP, and signs its messages in NATS with the other one: a proxy or a log that has seen the
+//! bearer token cannot sign a message.
 
 use std::path::Path;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::folders;
 
-/// A path of this machine, made absolute: `~` and `~/…` are the home folder, and a relative path begins at the working folder.
+/// A path of this machine, made absolute: `~` and `~/…` are the home folder, and a relative path begins at the working
+/// folder.
 /// # Errors
 /// A sentence: the path names another user's home or a variable, or no home folder is known.
 pub fn whole(text: &str) -> Result<String, String> {

@@ -35,7 +35,8 @@ pub struct SignedRecipes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipesFile {
     pub path: PathBuf,
-    /// Whether a setting names the file. The file in the config folder may be absent: then the built-in recipes are used.
+    /// Whether a setting names the file. The file in the config folder may be absent: then the built-in recipes are
+    /// used.
     pub named: bool,
 }
 

@@ -1,7 +1,7 @@
 //! One setting, and the type that its value has in the code.
 //!
-//! Owns what a row of the table is, and the types that a shape of value can become. A row whose type does not fit its shape
-//! does not compile.
+//! Owns what a row of the table is, and the types that a shape of value can become. A row whose type does not fit its
+//! shape does not compile.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;

@@ -70,8 +70,8 @@ fn as_written(value: &toml::Value) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Text,
-    /// A file or folder of this machine. Reading makes it absolute: `~` is the home folder, a relative path begins at the
-    /// working folder.
+    /// A file or folder of this machine. Reading makes it absolute: `~` is the home folder, a relative path begins at
+    /// the working folder.
     Path,
     /// A program: a name to be found in `PATH`, or a path.
     Program,

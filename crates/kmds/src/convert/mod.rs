@@ -1,7 +1,8 @@
 //! ffmpeg as a child process: audio goes in by one pipe and comes out by another.
 //!
-//! Owns the arguments of each format, and the process: at most `ffmpeg.max` at once, niced, its error output read by a task
-//! of its own that ends with the process. Dropping [`Output`] kills the process group. ffmpeg never gets a URL or a path.
+//! Owns the arguments of each format, and the process: at most `ffmpeg.max` at once, niced, its error output read by a
+//! task of its own that ends with the process. Dropping [`Output`] kills the process group. ffmpeg never gets a URL or
+//! a path.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ const FIRST_AUDIO_TRACK: &str = "-map 0:a:0 -map_metadata -1 -fflags +bitexact -
 /// Bytes of its error output that are kept.
 const COMPLAINT_BYTES: usize = 4 << 10;
 
-/// Whether the header of this format states a length that is known only at the end: such a file is finished before a client
-/// gets it.
+/// Whether the header of this format states a length that is known only at the end: such a file is finished before a
+/// client gets it.
 #[must_use]
 pub const fn writes_header_last(format: Format) -> bool {
     matches!(format, Format::Flac | Format::Wav)
@@ -338,8 +339,8 @@ async fn first_of(mut stderr: ChildStderr) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Writes the duration into the head of a fragmented MP4, which an encoder at a pipe does not know. Everything before the
-/// first fragment is held back, patched, and passed on.
+/// Writes the duration into the head of a fragmented MP4, which an encoder at a pipe does not know. Everything before
+/// the first fragment is held back, patched, and passed on.
 #[derive(Debug)]
 pub struct Mp4Head {
     held: Option<Vec<u8>>,

@@ -22,7 +22,8 @@ pub enum DownloadError {
         "{site} refused the audio from byte {at} on: its URL has expired, or this client or this address is not served"
     )]
     Denied { site: Site, at: u64 },
-    /// The site throttles this URL; a fresh one may be faster. The job decides so, by [`Download::is_slow`](super::Download::is_slow).
+    /// The site throttles this URL; a fresh one may be faster. The job decides so, by
+    /// [`Download::is_slow`](super::Download::is_slow).
     #[error("{site} sends the audio hardly faster than it plays")]
     Slow { site: Site },
     /// 404, on YouTube 410 too.
@@ -47,8 +48,8 @@ pub enum DownloadError {
     /// Broken connections or cut answers, after all tries; or a closed way out.
     #[error("{site} failed to send the audio: {reason}")]
     Failed { site: Site, reason: String },
-    /// The answer contradicts itself (another range than asked for, more bytes than announced) or cannot be this song (far
-    /// too large, a first segment without a header).
+    /// The answer contradicts itself (another range than asked for, more bytes than announced) or cannot be this song
+    /// (far too large, a first segment without a header).
     #[error("{site} sent wrong audio: {what}")]
     Wrong { site: Site, what: String },
     /// The playlist of segments cannot be joined.

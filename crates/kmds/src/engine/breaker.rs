@@ -23,7 +23,8 @@ const PROBE_LIFE: Duration = Duration::from_secs(60);
 
 pub struct Breaker {
     recipes: SharedRecipes,
-    /// Invariant: `opened` is set only by `failure` and `wall`, and cleared only by `success`; `probing` is set only while it is open.
+    /// Invariant: `opened` is set only by `failure` and `wall`, and cleared only by `success`; `probing` is set only
+    /// while it is open.
     seen: Mutex<EngineRecord>,
 }
 
@@ -57,8 +58,8 @@ impl Breaker {
         self.recipes.current().time.breaker_pause
     }
 
-    /// Whether yt-dlp goes first for this call. When the pause is over, one call probes the native engine; the others keep
-    /// using yt-dlp until the probe has an outcome.
+    /// Whether yt-dlp goes first for this call. When the pause is over, one call probes the native engine; the others
+    /// keep using yt-dlp until the probe has an outcome.
     pub fn prefers_ytdlp(&self) -> bool {
         let pause = self.pause();
         let mut seen = self.seen();
@@ -97,8 +98,8 @@ impl Breaker {
         }
     }
 
-    /// As [`Self::refusal`], but only until the pause is over: for searches, which are no probe, since their success says
-    /// nothing about songs.
+    /// As [`Self::refusal`], but only until the pause is over: for searches, which are no probe, since their success
+    /// says nothing about songs.
     pub fn refusal_while_open(&self) -> Option<ExtractError> {
         let pause = self.pause();
         let opened = self.seen().opened?;

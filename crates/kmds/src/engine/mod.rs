@@ -107,8 +107,8 @@ impl Engines {
         }
     }
 
-    /// Metadata of a link, and the streams that came with it; of a list what could be read until `until`. A band's page is
-    /// never given to yt-dlp, which would take all releases of the band.
+    /// Metadata of a link, and the streams that came with it; of a list what could be read until `until`. A band's page
+    /// is never given to yt-dlp, which would take all releases of the band.
     /// # Errors
     /// The native engine's error, or yt-dlp's if that is the site's refusal of the song.
     pub async fn resolve(
@@ -202,8 +202,8 @@ impl Engines {
         located
     }
 
-    /// Several fresh URLs of this stream were refused at the same byte: the client that asked for it gets no more. Returns
-    /// whether the site can be asked as another client; if not, yt-dlp goes first for a while.
+    /// Several fresh URLs of this stream were refused at the same byte: the client that asked for it gets no more.
+    /// Returns whether the site can be asked as another client; if not, yt-dlp goes first for a while.
     #[must_use]
     pub fn walled(&self, stream: &Stream, engine: Engine, at: u64) -> bool {
         let another = engine == Engine::Native && self.native.walled(stream);

@@ -55,8 +55,8 @@ impl Native {
         kmds_extract::refresh(source, lack, &self.client, &self.recipes.current()).await
     }
 
-    /// The client that asked for the stream gets no audio beyond a certain byte. Returns whether the site can be asked as
-    /// another client.
+    /// The client that asked for the stream gets no audio beyond a certain byte. Returns whether the site can be asked
+    /// as another client.
     pub fn walled(&self, stream: &Stream) -> bool {
         stream.site == Site::YouTube
             && kmds_extract::youtube::walled(&stream.client, &self.client, &self.recipes.current())

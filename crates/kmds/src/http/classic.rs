@@ -244,7 +244,7 @@ fn range_header(range: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("bytes={range}")).ok()
 }
 
-/// The song that a name stands for; `plain` is the name with its plus signs kept.
+/// The song with this name; `plain` is the name with its plus signs kept.
 async fn find(http: &Http, name: &str, plain: Option<String>) -> Result<Key, Refusal> {
     let unknown =
         || Refusal::not_found("no file of this name; POST the song's link to /fetch first");

@@ -111,7 +111,7 @@ impl Refusal {
         Self::new(Kind::BadRequest, sentence)
     }
 
-    /// Of a body that cannot be read: the client gets a sentence that it can act on.
+    /// The refusal of a body that cannot be read: the client gets a sentence that it can act on.
     #[cfg(test)]
     pub(super) fn assert_is_told_in_a_sentence(&self) {
         assert_eq!(self.status, StatusCode::BAD_REQUEST);

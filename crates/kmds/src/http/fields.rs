@@ -1,7 +1,7 @@
 //! The keys of a JSON body.
 //!
-//! Owns how a key is read that several requests of both faces have, and what is said of a body or a value that cannot be
-//! read. `null` is as if the key was not given.
+//! Owns how a key is read that several requests of both faces have, and what is said of a body or a value that cannot
+//! be read. `null` is as if the key was not given.
 
 use kmds_extract::choose::Accept;
 use serde_json::{Map, Value};

@@ -329,7 +329,8 @@ impl Guard {
                 "the header Forwarded is not read; let the proxy send X-Forwarded-For",
             ));
         }
-        // From the right: each proxy appends the address it was called from. The first that is not trusted is the client.
+        // From the right: each proxy appends the address it was called from. The first that is not trusted is the
+        // client.
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
         for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             let address = forwarded(hop).ok_or_else(|| {

@@ -47,8 +47,8 @@ pub(super) struct LoginForm {
 /// when a link of another site leads here: then the form sends the browser to the same place once more, which is a
 /// request of our own page.
 ///
-/// A browser keeps a `SameSite=Strict` cookie back when a link of another site leads here: then the form sends it to the
-/// same place once more, which is a request of our own page.
+/// A browser keeps a `SameSite=Strict` cookie back when a link of another site leads here: then the form sends it to
+/// the same place once more, which is a request of our own page.
 pub(super) fn form(request: &Parts) -> Response {
     let query = request.uri.query().unwrap_or_default();
     let is_led = request

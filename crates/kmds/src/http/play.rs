@@ -30,8 +30,9 @@ const ARCHIVE: &str = "application/zip";
 
 /// A link's audio, in one request.
 ///
-/// One song: the audio itself, as it arrives. Several: a playlist of streaming addresses, or with `archive=zip` one ZIP.
-/// `HEAD` tells what is known already, and starts nothing: 418 for a link that `GET` would have to ask the site about.
+/// One song: the audio itself, as it arrives. Several: a playlist of streaming addresses, or with `archive=zip` one
+/// ZIP. `HEAD` tells what is known already, and starts nothing: 418 for a link that `GET` would have to ask the site
+/// about.
 #[cfg_attr(test, utoipa::path(get, path = "/play", tag = "classic",
     params(
         ("url" = String, Query, description = "Link to a song or list, at most 2,048 bytes"),

@@ -174,7 +174,7 @@ struct PlayQueueReply {
     total: usize,
     /// Songs that are made ready before they are played.
     ahead: usize,
-    /// Of those the ones that are ready.
+    /// How many of them are ready.
     ready: usize,
     /// It ends then, unless it is written again. RFC 3339.
     until: String,
@@ -246,7 +246,7 @@ struct EngineReply {
 struct HoldsReply {
     files: u64,
     bytes: u64,
-    /// Of the files, those kept for good.
+    /// How many of the files are kept for good.
     pinned: u64,
 }
 

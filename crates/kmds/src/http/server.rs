@@ -77,7 +77,8 @@ impl Server {
         Ok(Guard::new(config, None).map(drop)?)
     }
 
-    /// Reads the tokens and, for them, the key in the state folder, and binds the address; clients that connect from now on wait.
+    /// Reads the tokens and, for them, the key in the state folder, and binds the address; clients that connect from
+    /// now on wait.
     /// # Errors
     /// See [`ServeError`].
     pub async fn bind(config: &ServerConfig, state_dir: &Path) -> Result<Self, ServeError> {

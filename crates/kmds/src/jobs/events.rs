@@ -116,8 +116,8 @@ impl Board {
         self.tell(news, EventName::Progress);
     }
 
-    /// What another node tells of a song that has no job here. What is known already is passed over: the song was made here, or
-    /// two nodes tell of it.
+    /// What another node tells of a song that has no job here. What is known already is passed over: the song was made
+    /// here, or two nodes tell of it.
     pub fn of_node(&self, news: &News<'_>, name: EventName) {
         let last = {
             let inner = self.inner();

@@ -1,7 +1,7 @@
 //! One job: a song in one rendition that waits or runs, and what its watchers see of it.
 //!
-//! Owns its state, the clients that wait for it, and how long it has waited for its site's limit. The table makes it, and
-//! tells the event board of its changes.
+//! Owns its state, the clients that wait for it, and how long it has waited for its site's limit. The table makes it,
+//! and tells the event board of its changes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -12,8 +12,8 @@ use crate::store::Key;
 /// One number for each fetch, so that a list and a single song of the same client take turns.
 pub type Requester = u64;
 
-/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that have arrived and are still
-/// converted; songs that come from other nodes, which wait for downloads there.
+/// A lane: a site's downloads; the making of copies, which may wait for a download; songs that have arrived and are
+/// still converted; songs that come from other nodes, which wait for downloads there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LaneId {
     Site(Site),

@@ -18,8 +18,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// How long to wait now: what the site `told`, else the recipes' pause, which doubles. `None`, and not counted, if that
-    /// is longer than `most`, or if the job would have waited longer in all than the recipes allow.
+    /// How long to wait now: what the site `told`, else the recipes' pause, which doubles. `None`, and not counted, if
+    /// that is longer than `most`, or if the job would have waited longer in all than the recipes allow.
     pub(super) fn wait(
         &mut self,
         site: Site,
@@ -44,9 +44,9 @@ impl Limits {
         Some(wait)
     }
 
-    /// By how much a told pause is lengthened. A site may name a short pause again and again, and a song that is refused
-    /// often may only have come after the site's other songs: so the pause doubles from what the site names, and not at
-    /// once to the recipes' pause of so many times.
+    /// By how much a told pause is lengthened. A site may name a short pause again and again, and a song that is
+    /// refused often may only have come after the site's other songs: so the pause doubles from what the site names,
+    /// and not at once to the recipes' pause of so many times.
     fn doubled(&self) -> u32 {
         let times = self.times.saturating_sub(TIMES_AS_TOLD - 1);
         1 << times.min(16)

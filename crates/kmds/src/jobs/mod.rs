@@ -102,8 +102,8 @@ impl Context {
         self.sites.get(&site).copied().unwrap_or(false)
     }
 
-    /// How long none of the nodes that fetch from the site may ask it, this one included; `None` where one may, or where there
-    /// is none.
+    /// How long none of the nodes that fetch from the site may ask it, this one included; `None` where one may, or
+    /// where there is none.
     fn all_closed_for(&self, site: Site) -> Option<Duration> {
         let own = self
             .fetches(site)

@@ -1,7 +1,7 @@
 //! File names for people, safe on every file system.
 //!
-//! Owns how a title becomes a file name, and which characters FAT, SMB and shells dislike. Files in the cache are not named
-//! here: their names are ids.
+//! Owns how a title becomes a file name, and which characters FAT, SMB and shells dislike. Files in the cache are not
+//! named here: their names are ids.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,8 +1,8 @@
 //! Which song is downloaded next. Pure: it starts nothing, and the caller passes in the time.
 //!
-//! Owns the order over all lanes ([`super::lane`]), and the limit for all of them together. Songs that a client waits for go
-//! first, then those that clients will play next, one queue after the other; then one song of each requester in turn, so
-//! that a long list never starves a single song.
+//! Owns the order over all lanes ([`super::lane`]), and the limit for all of them together. Songs that a client waits
+//! for go first, then those that clients will play next, one queue after the other; then one song of each requester in
+//! turn, so that a long list never starves a single song.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

@@ -1,8 +1,8 @@
 //! The fetches that ask for one song, and their numbers.
 //!
-//! A song waits or runs for the fetch that came first: the queue and the job know that one. This file knows the others, and
-//! whether the song is left to no fetch when some are cancelled. Plain values; the lock of `table` guards them, except the
-//! numbers, which have their own.
+//! A song waits or runs for the fetch that came first: the queue and the job know that one. This file knows the others,
+//! and whether the song is left to no fetch when some are cancelled. Plain values; the lock of `table` guards them,
+//! except the numbers, which have their own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,8 @@ const MOST_OF_NODES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Numbers {
     next: AtomicU64,
-    /// The fetches that other nodes asked for songs of, by their numbers there, and their numbers here; the newest first.
+    /// The fetches that other nodes asked for songs of, by their numbers there, and their numbers here; the newest
+    /// first.
     of_nodes: Mutex<VecDeque<(Requester, Requester)>>,
 }
 

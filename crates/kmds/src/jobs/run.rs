@@ -88,8 +88,8 @@ impl<'a> Run<'a> {
         self.finish_or_keep().await.0
     }
 
-    /// As [`Self::finish`]. Beside an end without a song it returns the lease whose bytes can be continued: readers stay
-    /// while it lives.
+    /// As [`Self::finish`]. Beside an end without a song it returns the lease whose bytes can be continued: readers
+    /// stay while it lives.
     pub(super) async fn finish_or_keep(mut self) -> (Result<Format, End>, Option<Lease>) {
         match self.make().await {
             Ok(done) => (self.publish(done).await, None),

@@ -1,9 +1,9 @@
 //! The jobs that wait or run: one for each song and rendition, however many clients ask for it.
 //!
-//! Owns the jobs, and starting what the queue allows. [`withdraw`] has what fetches ask for and take back, [`requeue`] the
-//! jobs that ran and wait again. A song of a long list is no more than a key in the queue until a client watches it or its
-//! download starts. One lock guards jobs and queue together; a job's `watch` and the event board are told after it is
-//! released. Never downloads: [`super::worker`] starts what runs.
+//! Owns the jobs, and starting what the queue allows. [`withdraw`] has what fetches ask for and take back, [`requeue`]
+//! the jobs that ran and wait again. A song of a long list is no more than a key in the queue until a client watches it
+//! or its download starts. One lock guards jobs and queue together; a job's `watch` and the event board are told after
+//! it is released. Never downloads: [`super::worker`] starts what runs.
 
 mod requeue;
 mod withdraw;
@@ -43,7 +43,7 @@ pub struct Table {
 struct TableState {
     jobs: HashMap<Key, Arc<Job>>,
     queue: Queue,
-    /// Of the songs that another fetch than their first asked for, or another node.
+    /// The requesters of songs for which a second fetch, or another node, has asked.
     requesters: HashMap<Key, Requesters>,
     /// Songs that go on at the next start: none of them starts again in this process.
     parked: HashSet<Key>,
@@ -180,7 +180,8 @@ impl Table {
         self.bell.notify_one();
     }
 
-    /// Makes these the songs that a queue plays next: they start in this order, before other songs that no client waits for.
+    /// Makes these the songs that a queue plays next: they start in this order, before other songs that no client waits
+    /// for.
     pub fn come(&self, queue: Requester, keys: Vec<Key>) {
         self.inner().queue.come(queue, keys);
         self.bell.notify_one();

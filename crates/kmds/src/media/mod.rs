@@ -6,10 +6,10 @@
 //! memory does not grow with the file. It decodes no audio, and does not decide what to do with a broken file. All
 //! functions wait for the disk: call them on a blocking thread.
 //!
-//! Only Ogg and FLAC have check sums; the sample bytes of an MP4, WAV or MP3 are not checked. Some cuts are legal ends of
-//! their format, so that a check without an expected duration cannot see them: a fragmented
-//! MP4 without `sidx` cut between fragments, a WebM of unknown size cut between elements, an Ogg stream cut between
-//! pages that end a packet, an MP3 without a frame count cut between frames.
+//! Only Ogg and FLAC have check sums; the sample bytes of an MP4, WAV or MP3 are not checked. Some cuts are legal ends
+//! of their format, so that a check without an expected duration cannot see them: a fragmented MP4 without `sidx` cut
+//! between fragments, a WebM of unknown size cut between elements, an Ogg stream cut between pages that end a packet,
+//! an MP3 without a frame count cut between frames.
 
 pub mod flac;
 pub mod mp3;
@@ -85,7 +85,8 @@ struct Walked {
 /// Walks `file` from its first byte to its last and checks that it is a whole `container`, about as long as expected.
 ///
 /// The file's cursor is neither used nor moved. Padding is fine wherever the format allows it. A file of unknown
-/// duration is not a failure; a duration may differ from `expected` by 2 s, and by another 1 % where that is in whole seconds.
+/// duration is not a failure; a duration may differ from `expected` by 2 s, and by another 1 % where that is in whole
+/// seconds.
 /// # Errors
 /// See [`Broken`].
 pub fn check(
@@ -152,8 +153,8 @@ pub fn check_segment(container: Container, bytes: &[u8]) -> Result<(), Broken> {
     }
 }
 
-/// Writes the length into the header of a file whose writer could not seek back: the number of samples in FLAC, the sizes in
-/// WAV. Other containers need nothing.
+/// Writes the length into the header of a file whose writer could not seek back: the number of samples in FLAC, the
+/// sizes in WAV. Other containers need nothing.
 /// # Errors
 /// The file is not whole, or cannot be written.
 pub fn state_length(file: &File, container: Container) -> Result<(), Broken> {

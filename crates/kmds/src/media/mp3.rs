@@ -271,8 +271,8 @@ fn lyrics_end(window: &mut Window<'_>, from: u64) -> Result<u64, Broken> {
 
 /// Steps over padding and junk to the next frame (two headers in a row), tag, or the end of the file.
 ///
-/// Any number of zeros may stand in front of the first frame, a tag or the end. Between frames zeros are junk like other
-/// bytes: a lost piece of a file leaves a hole of zeros.
+/// Any number of zeros may stand in front of the first frame, a tag or the end. Between frames zeros are junk like
+/// other bytes: a lost piece of a file leaves a hole of zeros.
 fn resync(window: &mut Window<'_>, from: u64, between: bool) -> Result<u64, Broken> {
     let mut at = window.skip_zeros(from)?;
     if at >= window.len() || (at > from && after_tag(window, at)?.is_some()) {

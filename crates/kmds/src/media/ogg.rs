@@ -300,7 +300,7 @@ struct Streams {
     /// Those of the current link of the chain.
     open: Vec<OggStream>,
     codec: Option<Codec>,
-    /// Of the links before.
+    /// How long the links before play.
     played: Duration,
 }
 

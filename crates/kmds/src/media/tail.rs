@@ -67,7 +67,7 @@ fn tag_bytes(window: &mut Window<'_>, end: u64) -> Result<Option<u64>, Broken> {
     Ok(None)
 }
 
-/// Of an APEv2 tag by its footer; `None` for a header, behind which more follows.
+/// The size of an APEv2 tag, by its footer; `None` for a header, since the tag follows it.
 fn ape_bytes(footer: &[u8]) -> Option<u64> {
     let size = footer.get(12..)?.first_chunk().copied()?;
     let flags = footer.get(23)?;
@@ -81,7 +81,7 @@ fn ape_bytes(footer: &[u8]) -> Option<u64> {
     (size >= APE_FOOTER_BYTES && flags & 0x20 == 0).then_some(size + header)
 }
 
-/// Of a Lyrics3 tag by the six digits at its end.
+/// The size of a Lyrics3 tag, by the six digits at its end.
 fn lyrics_bytes(digits: &[u8]) -> Option<u64> {
     let size: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some(size + LYRICS_END_BYTES)

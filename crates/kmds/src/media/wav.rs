@@ -126,14 +126,14 @@ fn wide(window: &mut Window<'_>) -> Result<Option<Wide>, Broken> {
     }))
 }
 
-/// Chunks that follow others in most files. A name among them is a name, also where its size, read as text, makes another
-/// one with it: the size of `data` is written when the rest is known.
+/// Chunks that follow others in most files. A name among them is a name, also where its size, read as text, makes
+/// another one with it: the size of `data` is written when the rest is known.
 const USUAL: [&[u8]; 7] = [
     b"data", b"LIST", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"bext",
 ];
 
-/// Whether a chunk of odd size, which ends at `at`, has the byte of padding that it ought to: some writers forget it, and then
-/// a name stands there.
+/// Whether a chunk of odd size, which ends at `at`, has the byte of padding that it ought to: some writers forget it,
+/// and then a name stands there.
 fn is_padded(window: &mut Window<'_>, at: u64) -> Result<bool, Broken> {
     let next = window.peek(at, 5)?;
     if next.get(..4).is_some_and(|name| USUAL.contains(&name)) {

@@ -271,8 +271,8 @@ impl Egress {
         Err(failed)
     }
 
-    /// Whether the proxy of this way out may be asked for this host. The proxy resolves names, so that only addresses and
-    /// names of the local network can be refused here.
+    /// Whether the proxy of this way out may be asked for this host. The proxy resolves names, so that only addresses
+    /// and names of the local network can be refused here.
     pub(super) fn admit_through_proxy(&self, host: &Host) -> Result<(), String> {
         match host {
             Host::Ipv4(address) => self.resolver.admits((*address).into()),

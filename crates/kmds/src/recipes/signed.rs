@@ -22,7 +22,8 @@ const MOST_BYTES: usize = 256 << 10;
 const MOST_SIGNATURE_BYTES: usize = 256;
 const KEY_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 64;
-/// What stands before the 32 bytes of a key in the form that `openssl pkey -pubout` prints (RFC 8410, SubjectPublicKeyInfo).
+/// What stands before the 32 bytes of a key in the form that `openssl pkey -pubout` prints (RFC 8410,
+/// SubjectPublicKeyInfo).
 const KEY_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];

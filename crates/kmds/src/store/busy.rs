@@ -1,7 +1,7 @@
 //! Calls that a drive refuses for a moment: tried again, in the thread that makes them.
 //!
-//! Owns which errors a network drive gives while it is busy, and for how long a call is repeated. A call blocks its thread
-//! for up to two seconds, so no caller may hold the catalog or be on the thread of the tasks.
+//! Owns which errors a network drive gives while it is busy, and for how long a call is repeated. A call blocks its
+//! thread for up to two seconds, so no caller may hold the catalog or be on the thread of the tasks.
 
 use std::io;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! Opens, renames and removes files below the cache folder.
 //!
 //! Owns every system call on a file of the shared drive. Each call opens the path again from `cache.dir` downwards
-//! ([`super::mount`], [`super::spot`]), so that it works on a drive that was unmounted and mounted again. Other programs
-//! write to the drive too. So it follows no link below `cache.dir` (`cache.dir` itself may be a link: the operator chose
-//! it), opens only plain files, which cannot block, and reads no file without a limit. It does not know what a file means.
+//! ([`super::mount`], [`super::spot`]), so that it works on a drive that was unmounted and mounted again. Other
+//! programs write to the drive too. So it follows no link below `cache.dir` (`cache.dir` itself may be a link: the
+//! operator chose it), opens only plain files, which cannot block, and reads no file without a limit. It does not know
+//! what a file means.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -177,7 +178,7 @@ impl CacheFolder {
         self.write_over(spot, &spot.new_one(), text, durable)
     }
 
-    /// The same by way of `temporary`.
+    /// The same; the text is first written to `temporary`.
     pub(super) fn write_over(
         &self,
         spot: &Spot,

@@ -62,9 +62,9 @@ struct Writing {
 /// The space that running downloads claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Claimed {
-    /// Of the budget: all bytes that they will have written.
+    /// From the budget: all bytes that they will have written.
     pub(super) whole: u64,
-    /// Of the drive: the bytes that are still to be written.
+    /// From the drive: the bytes that are still to be written.
     pub(super) unwritten: u64,
 }
 

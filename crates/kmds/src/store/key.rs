@@ -174,8 +174,8 @@ impl Key {
         }
     }
 
-    /// The form's part of an address, which leads to this key among those of its track: the word of the form, or the name
-    /// of a tagged copy.
+    /// The form's part of an address, which leads to this key among those of its track: the word of the form, or the
+    /// name of a tagged copy.
     #[must_use]
     pub fn address(&self) -> String {
         match self.rendition {

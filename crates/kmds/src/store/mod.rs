@@ -192,8 +192,8 @@ impl Store {
         .await
     }
 
-    /// Waits until there is more than `cache.max_bytes`, which is so after it was lowered. Then evicts in bites until there is
-    /// not, or until no file may be evicted.
+    /// Waits until there is more than `cache.max_bytes`, which is so after it was lowered. Then evicts in bites until
+    /// there is not, or until no file may be evicted.
     /// # Errors
     /// The catalog's own.
     pub async fn shrink(&self) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
 //! The cache folder's place in the file system: is the drive that KMDS took still mounted there?
 //!
-//! Owns how the drive is recognised (its file system and folder, else the mark that KMDS left on it), and the log lines when
-//! it goes and comes back. Every call below the cache folder begins with [`Mount::root`], so a drive may be unmounted and
-//! mounted again between two calls. Its lock is held for a few lines and across no call to the drive.
+//! Owns how the drive is recognised (its file system and folder, else the mark that KMDS left on it), and the log lines
+//! when it goes and comes back. Every call below the cache folder begins with [`Mount::root`], so a drive may be
+//! unmounted and mounted again between two calls. Its lock is held for a few lines and across no call to the drive.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;

@@ -1,10 +1,10 @@
 //! The folder of a music library (`library.dir`), which other programs read and in which people sort files.
 //!
-//! Owns how a song gets there: step by step below the folder, without following a link (the folder itself may be one), into
-//! a file with a temporary name, which is renamed when it is whole. A file that is there is never written to, renamed or
-//! removed: the same song is left as it is, another one of that name stays beside the new one. The folder itself is never
-//! made, so that nothing is written under a mount point whose drive is gone.
-//! Every call waits for the drive. One call at a time: the temporary name is the same for all.
+//! Owns how a song gets there: step by step below the folder, without following a link (the folder itself may be one),
+//! into a file with a temporary name, which is renamed when it is whole. A file that is there is never written to,
+//! renamed or removed: the same song is left as it is, another one of that name stays beside the new one. The folder
+//! itself is never made, so that nothing is written under a mount point whose drive is gone. Every call waits for the
+//! drive. One call at a time: the temporary name is the same for all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -98,7 +98,7 @@ impl From<Errno> for MusicError {
     }
 }
 
-/// The music folder. It is looked for anew with each call.
+/// The music folder. Each call looks for it again.
 #[derive(Debug)]
 pub struct MusicFolder {
     path: PathBuf,

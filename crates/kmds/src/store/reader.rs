@@ -129,8 +129,8 @@ impl Reader {
         }
     }
 
-    /// The same for another node. Where a third node brings the rest of the file, it ends with [`StoreError::Gone`] after
-    /// the bytes that are there: otherwise two nodes could wait for each other's bytes.
+    /// The same for another node. Where a third node brings the rest of the file, it ends with [`StoreError::Gone`]
+    /// after the bytes that are there: otherwise two nodes could wait for each other's bytes.
     #[must_use]
     pub fn for_node(self, for_node: bool) -> Self {
         Self { for_node, ..self }
@@ -192,8 +192,8 @@ impl Reader {
         Ok(Some(span))
     }
 
-    /// Waits for byte `offset` or the end; returns how far the file reaches. At most `max` bytes are taken then, so that no
-    /// more are gathered.
+    /// Waits for byte `offset` or the end; returns how far the file reaches. At most `max` bytes are taken then, so
+    /// that no more are gathered.
     async fn wait_beyond(&mut self, offset: u64, max: u64) -> Result<u64, StoreError> {
         let (progress, has_all) = match &mut self.extent {
             Extent::Whole(size) => return Ok(*size),

@@ -1,11 +1,11 @@
 //! The values that the parts of the store share.
 //!
-//! Owns [`Shared`]: settings, paths, the cache folder, the catalog, the claims of writers and readers. It lives as long as a
-//! [`super::Store`], a lease, a reader or a temporary file does; the lock of the state folder ends with it.
+//! Owns [`Shared`]: settings, paths, the cache folder, the catalog, the claims of writers and readers. It lives as long
+//! as a [`super::Store`], a lease, a reader or a temporary file does; the lock of the state folder ends with it.
 //!
-//! Locks, in the order in which they are taken: the catalog's, then that of [`Claims`], then those of one partial file and
-//! of the cache folder's identity, which are held for one statement each. A published file is moved or removed only while
-//! the catalog's lock is held, so that no other task sees a row and a file that disagree.
+//! Locks, in the order in which they are taken: the catalog's, then that of [`Claims`], then those of one partial file
+//! and of the cache folder's identity, which are held for one statement each. A published file is moved or removed only
+//! while the catalog's lock is held, so that no other task sees a row and a file that disagree.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -188,8 +188,8 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// A temporary file on the cache's drive, removed when this is dropped. Use the open file, not its name: other programs write to
-/// the drive.
+/// A temporary file on the cache's drive, removed when this is dropped. Use the open file, not its name: other programs
+/// write to the drive.
 #[derive(Debug)]
 pub struct Scratch {
     pub file: Arc<File>,

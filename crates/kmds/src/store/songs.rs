@@ -187,12 +187,12 @@ impl Store {
             .await
     }
 
-    /// Makes every song a row, in one transaction, before a client is told about them. A ready song whose file is not as it
-    /// was published is queued again, like evicted, deleted and failed ones (final failures rest for ten minutes).
-    /// At most `room` of them may be newly queued.
+    /// Makes every song a row, in one transaction, before a client is told about them. A ready song whose file is not
+    /// as it was published is queued again, like evicted, deleted and failed ones (final failures rest for ten
+    /// minutes). At most `room` of them may be newly queued.
     /// # Errors
-    /// [`StoreError::QueueFull`]; [`StoreError::DiskFull`] when the drive can never hold any of those newly queued; or the
-    /// catalog's own: then none was accepted.
+    /// [`StoreError::QueueFull`]; [`StoreError::DiskFull`] when the drive can never hold any of those newly queued; or
+    /// the catalog's own: then none was accepted.
     pub async fn accept_within(
         &self,
         songs: Vec<Accepted>,

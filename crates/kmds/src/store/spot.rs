@@ -10,7 +10,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// A path below the cache folder, with `/`: only [`super::layout::Layout`] makes one, out of names without `/` and `..`.
+/// A path below the cache folder, with `/`: only [`super::layout::Layout`] makes one, out of names without `/` and
+/// `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spot(String);
 
@@ -19,7 +20,8 @@ impl Spot {
         Self(path.into())
     }
 
-    /// The path of `name` in this folder; the name comes from [`super::cache_folder::CacheFolder::names`] or is our own.
+    /// The path of `name` in this folder; the name comes from [`super::cache_folder::CacheFolder::names`] or is our
+    /// own.
     pub(super) fn join(&self, name: &str) -> Self {
         Self(format!("{}/{name}", self.0))
     }

@@ -164,7 +164,8 @@ fn can_be_made(folder: &Path) -> std::io::Result<()> {
     fs::remove_dir(&trial)
 }
 
-/// Whether the cache folder's drive is not mounted: it was on a file system of its own, is not any more, and lacks our mark.
+/// Whether the cache folder's drive is not mounted: it was on a file system of its own, is not any more, and lacks our
+/// mark.
 fn is_away(layout: &Layout, config: &StoreConfig) -> bool {
     was_on_its_own(config)
         && !is_on_its_own(&config.cache_dir, &config.state_dir)
@@ -310,8 +311,8 @@ fn lock(state_dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// This installation's name: 16 hex digits, made once. It is kept beside the catalog, so that a lost catalog loses no partial
-/// files.
+/// This installation's name: 16 hex digits, made once. It is kept beside the catalog, so that a lost catalog loses no
+/// partial files.
 fn instance(state_dir: &Path) -> Result<String, StoreError> {
     if let Some(known) = known_instance(state_dir) {
         return Ok(known);

@@ -183,7 +183,8 @@ pub(super) fn sweep_partials(shared: &Shared) -> Result<usize, StoreError> {
     Ok(removed)
 }
 
-/// Removes work folders of instances that are gone: what an instance puts there, and the folder if nothing else is in it.
+/// Removes work folders of instances that are gone: what an instance puts there, and the folder if nothing else is in
+/// it.
 fn remove_old_work(shared: &Shared) -> Result<(), StoreError> {
     let all = Layout::all_work();
     for instance in shared
@@ -272,7 +273,8 @@ pub struct Verified {
     pub sums: Vec<WrongSum>,
 }
 
-/// Hashes every ready file and counts every row (`kmds cache verify`). Rows whose file is not what was published are evicted.
+/// Hashes every ready file and counts every row (`kmds cache verify`). Rows whose file is not what was published are
+/// evicted.
 pub(super) fn verify(shared: &Shared) -> Result<Verified, StoreError> {
     let sums = shared.catalog().correct_sums()?;
     let mut verdicts = HashMap::new();

@@ -1,7 +1,8 @@
 //! How much louder a player should play a song, so that all songs are equally loud.
 //!
-//! Owns the two references and the spelling of each: ReplayGain 2 (−18 LUFS), and the one that Opus has in its place (RFC 7845
-//! §5.2.1: −23 LUFS, in 256ths of a decibel). No peak is written: no site tells it, so a player has to guard against clipping.
+//! Owns the two references and the spelling of each: ReplayGain 2 (−18 LUFS), and the one that Opus has in its place
+//! (RFC 7845 §5.2.1: −23 LUFS, in 256ths of a decibel). No peak is written: no site tells it, so a player has to guard
+//! against clipping.
 
 use kmds_extract::Loudness;
 

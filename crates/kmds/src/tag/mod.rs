@@ -1,7 +1,7 @@
 //! Writes a copy of a song with tags and cover.
 //!
-//! Owns which facts of a song go into a file, the same for every container. The tags are made in memory; the audio is read
-//! from the original and written piece by piece, so memory does not grow with the file. No audio packet changes.
+//! Owns which facts of a song go into a file, the same for every container. The tags are made in memory; the audio is
+//! read from the original and written piece by piece, so memory does not grow with the file. No audio packet changes.
 
 mod flac;
 mod gain;
@@ -56,8 +56,8 @@ struct Picture<'a> {
     bytes: &'a [u8],
 }
 
-/// Writes `original` into `into` with title, artist, album, album artist, number and total, date, source link, gain and cover in
-/// place of the tags it had. Waits for the drive; holds the tags, a movie's tables and 64 KiB of audio.
+/// Writes `original` into `into` with title, artist, album, album artist, number and total, date, source link, gain and
+/// cover in place of the tags it had. Waits for the drive; holds the tags, a movie's tables and 64 KiB of audio.
 /// # Errors
 /// [`TagError`]; what was written by then is useless.
 pub fn copy(

@@ -12,7 +12,7 @@ use crate::media::{Window, mp3};
 const LONGEST_COMMENT: u64 = 8192;
 /// Bytes of Vorbis comments that are read; covers are among them.
 const LONGEST_COMMENTS: usize = 16 << 20;
-/// Of a tag, and of each frame in it.
+/// The head of a tag, and of each frame in it.
 const FRAME_HEAD_BYTES: usize = 10;
 
 /// The link to its source that [`copy`](super::copy()) left in a file; `None` for files of others, and for FLAC and
@@ -28,7 +28,8 @@ pub fn source_link(file: &File) -> Option<String> {
     }
 }
 
-/// A comment that is a link. Links are ASCII, whose letters are the same bytes in every encoding; other bytes are left out.
+/// A comment that is a link. Links are ASCII, whose letters are the same bytes in every encoding; other bytes are left
+/// out.
 fn link(comment: &[u8]) -> Option<String> {
     let letters = comment.iter().filter(|byte| byte.is_ascii_graphic());
     Some(letters.map(|&byte| char::from(byte)).collect::<String>())

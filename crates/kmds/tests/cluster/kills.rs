@@ -64,7 +64,7 @@ impl Dice {
 enum Role {
     /// The node that fetches the first song.
     Downloading,
-    /// A node whose client hears the first song by way of another one.
+    /// A node whose client hears the first song through another node.
     Relaying,
     Door,
     Nats,
@@ -395,8 +395,8 @@ impl World {
     }
 }
 
-/// How often a song may be fetched: once, and once more where its holder goes away. A node that does not reach NATS works
-/// alone: each that has the song accepted may fetch it then.
+/// How often a song may be fetched: once, and once more where its holder goes away. A node that does not reach NATS
+/// works alone: each that has the song accepted may fetch it then.
 fn most_fetches(
     blow: Blow,
     victim: Option<usize>,

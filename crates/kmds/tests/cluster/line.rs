@@ -1,4 +1,5 @@
-//! A line between two programs that can go silent: no byte passes, and no connection ends, as in a network that is parted.
+//! A line between two programs that can go silent: no byte passes, and no connection ends, as in a network that is
+//! parted.
 
 use std::sync::Arc;
 

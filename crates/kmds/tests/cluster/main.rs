@@ -1,4 +1,5 @@
-//! Several hosts as one: nodes as processes, each with an address of its own at the sites, and a real NATS between them.
+//! Several hosts as one: nodes as processes, each with an address of its own at the sites, and a real NATS between
+//! them.
 
 #[path = "../networks/cable.rs"]
 mod cable;

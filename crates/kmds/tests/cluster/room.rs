@@ -1,4 +1,5 @@
-//! Room on a drive: what is evicted for a song while a drive of all nodes is slow, and what songs that wait leave to others.
+//! Room on a drive: what is evicted for a song while a drive of all nodes is slow, and what songs that wait leave to
+//! others.
 
 use std::path::Path;
 

@@ -64,8 +64,8 @@ async fn bring_songs(lab: &Lab, nodes: &[&Kmds]) {
             let fetched = times_fetched(lab, song);
             assert!(fetched < 1.5, "the site sent it {fetched} times");
         }
-        // The first version does not tell which formats SoundCloud has of a song that it knows: another node may ask it for
-        // another form, which is then made from a second download.
+        // The first version does not tell which formats SoundCloud has of a song that it knows: another node may ask it
+        // for another form, which is then made from a second download.
         let two_forms = lab
             .soundcloud()
             .track(&format!("by-{at}"))

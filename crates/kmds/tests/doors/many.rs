@@ -153,7 +153,8 @@ async fn who_is_turned_away_is_told_what_to_do() {
     let kmds = setup.set("KMDS_SERVER__MAX_CONNECTIONS", "1").start();
     let (_, reply) = kmds.fetch(&song.link()).await;
     let path = format!("{}&stream=1", reply.songs[0].tunnel);
-    // The place is free as soon as the service knows that the client which fetched asks no more. The client that gets it keeps it.
+    // The place is free as soon as the service knows that the client which fetched asks no more. The client that gets
+    // it keeps it.
     let mut held = None;
     kmds.until("the one place is taken", async || {
         let (stream, status) = ask(&kmds, ONE, &path).await;

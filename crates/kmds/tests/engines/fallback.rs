@@ -8,7 +8,8 @@ use super::harness::replies::Refused;
 use super::harness::{FAST_RECIPES, Kmds, Setup, unhurried_recipes};
 use super::tools::{ONE_IDENTITY, WithYtDlp as _, Wrapper, engine, work_folders, ytdlp};
 
-/// A site that changes and heals: four songs through yt-dlp, the fourth without asking our own engine, the fifth natively.
+/// A site that changes and heals: four songs through yt-dlp, the fourth without asking our own engine, the fifth
+/// natively.
 struct Story {
     site: Site,
     songs: Vec<Song>,

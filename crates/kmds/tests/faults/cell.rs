@@ -75,8 +75,8 @@ impl Stage {
         Self::with(place, FIFTH).await
     }
 
-    /// For faults that are not silence: audio that comes late on a busy machine is not taken for silent, which would be a
-    /// second fault.
+    /// For faults that are not silence: audio that comes late on a busy machine is not taken for silent, which would be
+    /// a second fault.
     pub async fn without_silence(place: Place) -> Self {
         let recipes = FIFTH.replace("audio_stall = 3.0", "audio_stall = 30.0");
         Self::with(place, &recipes).await

@@ -87,11 +87,11 @@ fn on_pages(place: Place, fault: &str) -> (Wanted, usize) {
     let name = fault.split(':').next().unwrap_or_default();
     match (fault, place) {
         ("slow:400000" | "stall:100000", _) => (Wanted::Ready, 4),
-        // Of pages it is the song's bytes that would have to change, or its URLs.
+        // In pages, the song's bytes or its URLs would have to change.
         ("changed_etag:200000" | "expired_at:200000" | "wall_at:200000", _) => (Wanted::Ready, 4),
         // What follows a whole message is not read; a field that is not read may hold anything.
         ("long_body" | "odd_value", _) => (Wanted::Ready, 4),
-        // All that is read stands in the page's head.
+        // The page's head has everything that is read.
         ("wrong_length", Bandcamp) => (Wanted::Ready, 2),
         ("status:401", SoundCloud) => fails("origin_refused", 4),
         ("status:401", _) => fails("origin_refused", 4),
@@ -146,8 +146,8 @@ fn on_media(place: Place, fault: &str) -> (Wanted, usize, u64) {
         ("wrong_length", Hls) => fails("origin_failed|page_changed", 40),
         ("status:429" | "status:429,1" | "bot_check", YouTube) => fails("rate_limited", 24),
         ("status:429" | "status:429,1", _) => fails("rate_limited", 60),
-        // Three ranges each of the URL that came with the song, of a fresh one, of one as each other identity, and of another
-        // encoding.
+        // Three ranges each of the URL that came with the song, of a fresh one, of one as each other identity, and of
+        // another encoding.
         ("status:403" | "wall_at:200000", YouTube) => fails("origin_refused", 15),
         ("status:401", YouTube) => fails("origin_refused", 12),
         ("status:503" | "status:503,1", YouTube) => fails("rate_limited", 4),

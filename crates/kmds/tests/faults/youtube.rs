@@ -1,5 +1,5 @@
-//! YouTube's audio URLs that are refused or held back: how many fresh ones are asked for, and as whom (its notes, 3.2 to 3.4);
-//! identities that close, advertisements, and refusals without their usual text.
+//! YouTube's audio URLs that are refused or held back: how many fresh ones are asked for, and as whom (its notes, 3.2
+//! to 3.4); identities that close, advertisements, and refusals without their usual text.
 
 use super::cell::FIFTH;
 use super::harness::replies::Track;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::harness::{Kmds, PATIENCE, Setup};
 use super::{ask, call, classic_fetch, fetched, file, get, link, ready, v1_fetch, without_encoder};
 
-/// Of each song; the drive has room for three.
+/// The size of each song; the drive has room for three.
 const SECONDS: f64 = 4.0;
 
 fn small(lab: &Lab, songs: &[Song]) -> Setup {

@@ -1,7 +1,8 @@
 //! kill -9 at random moments, under a load of everything at once.
 //!
-//! After each kill: nothing that is not whole stands under a final name. After each start: no accepted song is forgotten.
-//! At the end: each of them is ready, byte for byte, or failed with a reason; catalog, sidecars and drive agree.
+//! After each kill: nothing that is not whole stands under a final name. After each start: no accepted song is
+//! forgotten. At the end: each of them is ready, byte for byte, or failed with a reason; catalog, sidecars and drive
+//! agree.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

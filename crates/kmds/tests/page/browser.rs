@@ -1,7 +1,7 @@
 //! A real browser: headless Chromium, led over the WebDriver protocol.
 //!
-//! Owns a chromedriver, one session and a profile of its own. Hides the protocol's JSON. Never downloads a browser: without
-//! Debian's `chromium` and `chromium-driver` the tests are skipped, loudly.
+//! Owns a chromedriver, one session and a profile of its own. Hides the protocol's JSON. Never downloads a browser:
+//! without Debian's `chromium` and `chromium-driver` the tests are skipped, loudly.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -194,7 +194,8 @@ fn these_hear(players: &[&Player], lab: &Lab, kmds: &Kmds, song: &Song, path: &s
     }
 }
 
-/// Fragmented MP4 joined from pieces: the length is known at the end, and libavformat may not be tempted to look for it.
+/// Fragmented MP4 joined from pieces: the length is known at the end, and libavformat may not be tempted to look for
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_player_hears_soundcloud_s_aac_before_it_is_whole() {
     let lab = Lab::start().await;
@@ -275,7 +276,7 @@ async fn every_player_hears_youtube_s_own_file_before_it_is_whole() {
     all_hear(&lab, &kmds, &song, &format!("/play?url={}", song.link()));
 }
 
-/// Of an MP3 without tags in front, whose length is known, ffmpeg and mpv want to see the end first.
+/// ffmpeg and mpv read the end first of an MP3 that has a known length and no tags in front.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn players_told_not_to_seek_hear_an_mp3_of_known_length_before_it_is_whole() {
     let lab = Lab::start().await;

@@ -52,7 +52,7 @@ async fn ffmpeg_decodes_a_song_while_it_downloads_and_finishes_with_it() {
         .holds_at(kib(192))
         .publish();
     let kmds = patient(&lab).start();
-    // Of an MP3 file that it may jump in, ffmpeg wants to see the tags at the end first.
+    // ffmpeg reads the tags at the end first, if it may seek in an MP3 file.
     for (song, jumps) in [(youtube, "-1"), (bandcamp, "0")] {
         let url = kmds.at(&format!("/play?url={}", song.link()));
         let mut ffmpeg = piped(

@@ -48,8 +48,8 @@ async fn the_python_client_does_what_it_says() {
     assert!(text.contains("OK"), "{text}");
 }
 
-/// The sample with the real discord.py, up to the packet of voice, which goes into a list in the place of a socket. Prints the sizes
-/// of the Opus in these packets, song by song, and what the channel was told.
+/// The sample with the real discord.py, up to the packet of voice, which goes into a list in the place of a socket.
+/// Prints the sizes of the Opus in these packets, song by song, and what the channel was told.
 const A_CHANNEL: &str = r#"
 import asyncio, json, os, types
 import discord, discord.player

@@ -1,5 +1,5 @@
-//! What a release is packed of, and what a container starts: the archives, the packages, the image's root, the files for
-//! compose and for continuous integration.
+//! What a release is packed of, and what a container starts: the archives, the packages, the image's root, the files
+//! for compose and for continuous integration.
 //!
 //! No daemon builds images here, and only `./test` lints the workflows: these are the parts that run anywhere.
 

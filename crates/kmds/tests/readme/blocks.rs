@@ -5,7 +5,7 @@ use std::path::Path;
 /// A fenced block.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Of its first line inside the fence.
+    /// The number of its first line inside the fence.
     pub line: usize,
     pub language: String,
     pub text: String,

@@ -1,9 +1,11 @@
-//! The documents, followed by a newcomer who types what they say: every block of commands is run, in order, in a fresh home and
-//! a fresh clone, against the lab. A command that fails, fails the test, and so does one that this test does not know.
+//! The documents, followed by a newcomer who types what they say: every block of commands is run, in order, in a fresh
+//! home and a fresh clone, against the lab. A command that fails, fails the test, and so does one that this test does
+//! not know.
 //!
-//! Told apart by the language of a block: `bash` is typed, line by line; `toml` and `python` are files, written under the
-//! last name in `code` before them; `text` that begins with `$ ` is a command with its output; `json`, `js` and other `text` is
-//! only read, and so is what has no language. What is different here from a reader's machine, and nothing else is:
+//! Told apart by the language of a block: `bash` is typed, line by line; `toml` and `python` are files, written under
+//! the last name in `code` before them; `text` that begins with `$ ` is a command with its output; `json`, `js` and
+//! other `text` is only read, and so is what has no language. What is different here from a reader's machine, and
+//! nothing else is:
 //!
 //! | in a document | here |
 //! | --- | --- |
@@ -310,8 +312,8 @@ fn has_a_service(reader: &mut Newcomer) {
     perform("(as the README says)", "kmds serve", reader);
 }
 
-/// The walk's own settings, with no other change than the test's own folders, while the fetching host is seen at the bot's
-/// address: a tunnel that came up, a route that changed.
+/// The walk's own settings, with no other change than the test's own folders, while the fetching host is seen at the
+/// bot's address: a tunnel that came up, a route that changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_the_two_host_walk_is_never_seen_at_the_first_hosts_address() {
     let world = world().await;

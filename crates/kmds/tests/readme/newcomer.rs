@@ -1,7 +1,7 @@
 //! A newcomer who has a clone and the documents, and types what they say.
 //!
-//! Owns a home, a clone, a terminal for commands and another one for the service. Hides bash. Never types anything of its
-//! own, except where [`super`] says so.
+//! Owns a home, a clone, a terminal for commands and another one for the service. Hides bash. Never types anything of
+//! its own, except where [`super`] says so.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -137,7 +137,8 @@ impl Newcomer {
         }
     }
 
-    /// The archive and the sums of a release, in the folder where commands are typed. The binary is the one of this build.
+    /// The archive and the sums of a release, in the folder where commands are typed. The binary is the one of this
+    /// build.
     pub fn downloads_a_release(&self) {
         let binary = self
             .folder

@@ -1,7 +1,8 @@
-//! Recorded exchanges with the real sites, from a link to a file: what is shown is what was recorded, and the file arrives.
+//! Recorded exchanges with the real sites, from a link to a file: what is shown is what was recorded, and the file
+//! arrives.
 //!
-//! What has to be shown is derived from the recorded JSON here, independently of the service and of the lab, so that any
-//! folder in the format of the recordings can be judged: `KMDS_RECORDINGS` names it.
+//! What has to be shown is derived from the recorded JSON here, independently of the service and of the lab, so that
+//! any folder in the format of the recordings can be judged: `KMDS_RECORDINGS` names it.
 
 #[path = "../harness/mod.rs"]
 mod harness;

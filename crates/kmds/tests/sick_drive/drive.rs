@@ -1,5 +1,5 @@
-//! A drive that can be made to fail, or to be slow: the service runs with a library preloaded that changes how chosen calls on
-//! chosen files end (`shim.c`).
+//! A drive that can be made to fail, or to be slow: the service runs with a library preloaded that changes how chosen
+//! calls on chosen files end (`shim.c`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

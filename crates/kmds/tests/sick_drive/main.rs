@@ -1,5 +1,5 @@
-//! A drive that fails, is busy, or cannot do what others can: what it refuses to take or to give fails with a reason, leaves nothing behind, and is
-//! forgotten when the drive is well again.
+//! A drive that fails, is busy, or cannot do what others can: what it refuses to take or to give fails with a reason,
+//! leaves nothing behind, and is forgotten when the drive is well again.
 //!
 //! The service runs with a library preloaded that lets chosen calls on chosen files fail (`shim.c`).
 

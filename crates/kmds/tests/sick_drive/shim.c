@@ -4,9 +4,9 @@
  *
  *     CALL[=ERROR][*TIMES][@open] FROM PART
  *
- * CALL is read, write, sync, rename or unlink; ERROR the name of what it fails with (else EIO), or HANGS: it returns when
- * the rule is gone; TIMES how often (else always), @open only while this process has the file open. FROM is the first byte of the file that cannot be had, PART
- * a part of its path, or with a $ its end.
+ * CALL is read, write, sync, rename or unlink; ERROR the name of what it fails with (else EIO), or HANGS: it returns
+ * when the rule is gone; TIMES how often (else always), @open only while this process has the file open. FROM is the
+ * first byte of the file that cannot be had, PART a part of its path, or with a $ its end.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

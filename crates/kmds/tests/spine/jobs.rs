@@ -37,7 +37,7 @@ async fn work_goes_on_after_a_kill_and_keeps_its_bytes() {
     );
 }
 
-/// Of a song of a list it is not known what the site has it in: M4A is expected, and MP3 comes.
+/// The format of a song in a list is not known beforehand: M4A is expected, and MP3 arrives.
 #[tokio::test]
 async fn a_name_that_a_reply_gives_while_a_song_arrives_leads_to_it() {
     let lab = Lab::start().await;

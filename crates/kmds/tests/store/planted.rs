@@ -1,4 +1,5 @@
-//! What others who may write to the drive can plant there. None of it leads us outside, makes us wait, or fills our memory.
+//! What others who may write to the drive can plant there. None of it leads us outside, makes us wait, or fills our
+//! memory.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

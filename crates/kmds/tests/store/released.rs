@@ -1,4 +1,5 @@
-//! What earlier releases left: their catalogs and sidecars are opened by today's code, those of later ones are not touched.
+//! What earlier releases left: their catalogs and sidecars are opened by today's code, those of later ones are not
+//! touched.
 //!
 //! `released/N.sql` is the catalog of the first release with schema N, `released/N.json` a sidecar of that time.
 

@@ -344,7 +344,8 @@ async fn the_probe_finds_this_drive_fit_and_leaves_nothing() {
     );
 }
 
-/// More songs than a page has: what is missing, what is too many and what is as it should be are told apart all the same.
+/// More songs than a page has: what is missing, what is too many and what is as it should be are told apart all the
+/// same.
 #[tokio::test]
 async fn hundreds_of_songs_are_compared_page_by_page() {
     let place = Place::quick();

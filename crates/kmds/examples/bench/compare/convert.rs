@@ -1,7 +1,8 @@
 //! An Opus-only song, beside ffmpeg alone.
 //!
-//! Owns the same encoder with the same options and the same niceness, from file to file; the service downloads the song, too,
-//! and publishes it. Clocks are not compared: both give way to other work, which costs processor time as well.
+//! Owns the same encoder with the same options and the same niceness, from file to file; the service downloads the
+//! song, too, and publishes it. Clocks are not compared: both give way to other work, which costs processor time as
+//! well.
 
 use std::path::Path;
 

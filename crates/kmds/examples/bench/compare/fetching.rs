@@ -1,8 +1,8 @@
 //! 100 MB over TLS to the drive, beside curl, aria2c and yt-dlp.
 //!
-//! Owns the same bytes by the same requests: those that the service made are read from the lab's log. The service also hashes
-//! the file, walks its container and flushes it; the others do none of it. openssl, which uses the processor's own
-//! instructions, then hashes the file that curl wrote: less than the two nothing can cost that hashes.
+//! Owns the same bytes by the same requests: those that the service made are read from the lab's log. The service also
+//! hashes the file, walks its container and flushes it; the others do none of it. openssl, which uses the processor's
+//! own instructions, then hashes the file that curl wrote: less than the two nothing can cost that hashes.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! A finished file for 1, 16 and 64 clients, beside nginx with sendfile and Python's aiohttp.
 //!
-//! Owns the other servers, which serve the very file that the service serves, and clients that take bytes and drop them.
+//! Owns the other servers, which serve the very file that the service serves, and clients that take bytes and drop
+//! them.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};

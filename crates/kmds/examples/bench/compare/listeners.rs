@@ -1,6 +1,7 @@
 //! 200 listeners of a growing file, beside the same 200 when it is finished.
 //!
-//! Owns two paces at which the site sends. The download itself is in the first figure; it is a two-hundredth of the bytes.
+//! Owns two paces at which the site sends. The download itself is in the first figure; it is a two-hundredth of the
+//! bytes.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! From a link to its metadata, beside yt-dlp.
 //!
-//! Owns both ways: a service that runs and has its connections, and a program that is started for each link, since that is
-//! how each of them is used.
+//! Owns both ways: a service that runs and has its connections, and a program that is started for each link, since that
+//! is how each of them is used.
 
 use std::path::Path;
 use std::time::Instant;

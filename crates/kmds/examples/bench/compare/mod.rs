@@ -1,7 +1,8 @@
 //! The service beside what users would run instead, in one run and in turn.
 //!
-//! Owns running the other programs and telling what they cost. What is not installed is skipped, loudly. On a machine that
-//! does other work too, processor time is compared, and of clocks only the ratio of two that ran one after the other.
+//! Owns running the other programs and telling what they cost. What is not installed is skipped, loudly. On a machine
+//! that does other work too, processor time is compared, and of clocks only the ratio of two that ran one after the
+//! other.
 
 mod convert;
 mod distance;

@@ -1,8 +1,9 @@
 //! The task of a queue: its near songs become ready, in their order, and are held.
 //!
-//! Owns what is near: the first `ahead` songs that were not begun, without those that fail. A song's site is asked for it
-//! only then, one song after the other. A song that fails for good is passed over; one whose failure may pass is tried again
-//! after a while, and only a few of them are passed over at a time, so that a site that is down does not make a queue run through.
+//! Owns what is near: the first `ahead` songs that were not begun, without those that fail. A song's site is asked for
+//! it only then, one song after the other. A song that fails for good is passed over; one whose failure may pass is
+//! tried again after a while, and only a few of them are passed over at a time, so that a site that is down does not
+//! make a queue run through.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::store::{PlayQueue, Row};
 
 /// Songs that failed, and are passed over at most.
 const MOST_FAILED: usize = 25;
-/// Of those whose failure may pass.
+/// At most so many of them have a failure that may pass.
 const MOST_PASSING: usize = 3;
 /// A song whose failure may pass is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -57,7 +58,7 @@ enum SongInQueue {
 struct Near {
     key: Key,
     is_ready: bool,
-    /// Of one that waits or runs.
+    /// Set for a song that waits or runs.
     job: Option<watch::Receiver<Status>>,
 }
 
@@ -131,8 +132,8 @@ impl Inner {
         }
     }
 
-    /// Queues what of a queue is near and holds it; lets go what is not near any more. `None`: the queue has ended. The caller
-    /// holds `turn`.
+    /// Queues what of a queue is near and holds it; lets go what is not near any more. `None`: the queue has ended. The
+    /// caller holds `turn`.
     pub(super) async fn pass(&self, name: &str) -> Result<Option<Pass>, Failure> {
         let Some((facts, mut seen, _)) = self.queues.look(name) else {
             return Ok(None);
@@ -327,8 +328,8 @@ impl Inner {
         Ok(song.key)
     }
 
-    /// The form of a song that a client removed after this queue was written, if the queue is to leave the song out: all its
-    /// forms are gone, or the one for this queue's client is.
+    /// The form of a song that a client removed after this queue was written, if the queue is to leave the song out:
+    /// all its forms are gone, or the one for this queue's client is.
     async fn removed_form(
         &self,
         queue: &str,
@@ -349,7 +350,8 @@ impl Inner {
     }
 }
 
-/// Whether a song that was asked for has to be asked for again. When its failure may have passed, if it is to be passed over.
+/// Whether a song that was asked for has to be asked for again. When its failure may have passed, if it is to be passed
+/// over.
 fn needs(row: &Row) -> Result<bool, Option<Instant>> {
     match row.state {
         // A client removed it: only a new order brings it back.

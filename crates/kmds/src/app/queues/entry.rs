@@ -152,7 +152,8 @@ impl Inner {
     }
 }
 
-/// The row of a song that a client with the same wishes asked for before; without wishes the one that was asked for last.
+/// The row of a song that a client with the same wishes asked for before; without wishes the one that was asked for
+/// last.
 fn asked_before(rows: Vec<Row>, accept: Option<&Accept>) -> Option<Row> {
     let mut live = rows
         .into_iter()

@@ -1,8 +1,8 @@
 //! The queues in memory: how far each was played, and which of its songs are near.
 //!
-//! Owns the limits for all queues together, and where a queue stands once a client reads a song. Guards them by one lock,
-//! held for a few lines, never across an await: an eviction takes it while the catalog is locked, so nothing is asked of the
-//! store under it. The queue's task sees a change when its bell is rung.
+//! Owns the limits for all queues together, and where a queue stands once a client reads a song. Guards them by one
+//! lock, held for a few lines, never across an await: an eviction takes it while the catalog is locked, so nothing is
+//! asked of the store under it. The queue's task sees a change when its bell is rung.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -96,7 +96,8 @@ impl Queues {
         Err(Failure::new(Kind::QueueFull, sentence).after(FULL_RETRY))
     }
 
-    /// A client asks for the audio of this song: the queues of which it is one of the next songs are at it now. Their tasks note it.
+    /// A client asks for the audio of this song: the queues of which it is one of the next songs are at it now. Their
+    /// tasks note it.
     pub(in crate::app) fn begin(&self, track: &TrackId) {
         let mut live = self.live.lock();
         let Live { queues, near } = &mut *live;

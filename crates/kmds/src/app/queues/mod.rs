@@ -1,13 +1,14 @@
 //! Queues that clients play from: the songs in the order in which they will be played.
 //!
-//! Owns what clients may do with a queue: write it, look at it, end it. Memory ([`live`]) has how far each queue was played
-//! and which of its songs are near; the catalog has the songs ([`crate::store::PlayQueue`]), and the holds. A queue has a
-//! task ([`advance`]), which makes the near songs ready and ends the queue in its time; without a queue nothing runs. A
-//! change of a queue holds `turn`, which is taken before the lock of `live`.
+//! Owns what clients may do with a queue: write it, look at it, end it. Memory ([`live`]) has how far each queue was
+//! played and which of its songs are near; the catalog has the songs ([`crate::store::PlayQueue`]), and the holds. A
+//! queue has a task ([`advance`]), which makes the near songs ready and ends the queue in its time; without a queue
+//! nothing runs. A change of a queue holds `turn`, which is taken before the lock of `live`.
 //!
-//! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a client asks
-//! for its audio, or waits for its file, while it is one of the two next songs: then the queue is at this song, and never goes
-//! back. A client that goes elsewhere writes the queue anew. What KMDS reads for itself (archives, the music library) moves none.
+//! KMDS does not see who reads a file by its path, nor for which queue a client reads. A song counts as begun when a
+//! client asks for its audio, or waits for its file, while it is one of the two next songs: then the queue is at this
+//! song, and never goes back. A client that goes elsewhere writes the queue anew. What KMDS reads for itself (archives,
+//! the music library) moves none.
 
 mod advance;
 mod entry;
@@ -31,7 +32,8 @@ use live::LiveQueue;
 
 pub(super) use live::Queues;
 
-/// Songs before the next one that stay held: the one that is played, and the one before it, which may still be sounding.
+/// Songs before the next one that stay held: the one that is played, and the one before it, which may still be
+/// sounding.
 const PLAYED_KEPT: usize = 2;
 /// Rows that are looked up while the catalog is locked.
 const ROWS_AT_ONCE: usize = 200;
@@ -77,7 +79,7 @@ pub struct QueueSong {
     pub song: String,
     /// `Evicted`: neither here nor on its way.
     pub state: State,
-    /// Of a song that is near, or was just played, once it is known.
+    /// Set for a song that is near, or was just played, once it is known.
     pub track: Option<Song>,
     pub failure: Option<Failure>,
 }
@@ -210,8 +212,8 @@ impl App {
         }))
     }
 
-    /// Ends a queue: its songs are let go, and those that only wait for it do not start any more. `false` if there is none of
-    /// this name.
+    /// Ends a queue: its songs are let go, and those that only wait for it do not start any more. `false` if there is
+    /// none of this name.
     /// # Errors
     /// The catalog failed.
     pub async fn end_queue(&self, name: &str) -> Result<bool, Failure> {
@@ -247,7 +249,8 @@ impl App {
 }
 
 impl Inner {
-    /// Notes in the catalog how far a queue was played. The caller holds `turn`: no other order takes its place meanwhile.
+    /// Notes in the catalog how far a queue was played. The caller holds `turn`: no other order takes its place
+    /// meanwhile.
     async fn note_begun(&self, name: &str, begun: usize) -> Result<(), Failure> {
         let noted = |queue: &LiveQueue| queue.noted_begun == begun;
         if self.queues.live.lock().queues.get(name).is_none_or(noted) {

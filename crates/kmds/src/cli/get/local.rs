@@ -1,7 +1,7 @@
 //! `kmds get` without a server: this process resolves, downloads and tags.
 //!
-//! Owns an application whose cache and state lie in `DIR/.kmds/`, and follows its events until every song is in the target
-//! folder or has failed. Stops all downloads before it returns.
+//! Owns an application whose cache and state lie in `DIR/.kmds/`, and follows its events until every song is in the
+//! target folder or has failed. Stops all downloads before it returns.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -308,8 +308,8 @@ impl Following<'_> {
     }
 }
 
-/// Runs on a thread that may wait for the drive. Each place gets a file of its own: only the last one gets this file, the
-/// others get copies.
+/// Runs on a thread that may wait for the drive. Each place gets a file of its own: only the last one gets this file,
+/// the others get copies.
 async fn put(
     file: PathBuf,
     root: PathBuf,

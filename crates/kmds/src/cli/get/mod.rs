@@ -1,10 +1,11 @@
 //! `kmds get`: songs into a folder, without a server or with one.
 //!
-//! Owns the call as a whole: links and words, what happened to each song, the exit code. Songs come from [`local`] (this
-//! process downloads) or [`remote`] (a running server does); [`paths`] says where they go, [`progress`] what is printed.
+//! Owns the call as a whole: links and words, what happened to each song, the exit code. Songs come from [`local`]
+//! (this process downloads) or [`remote`] (a running server does); [`paths`] says where they go, [`progress`] what is
+//! printed.
 //!
-//! Unfinished songs lie in `DIR/.kmds/`, so that the same call goes on after Ctrl-C. The folder is removed when no song is
-//! left that could still be downloaded.
+//! Unfinished songs lie in `DIR/.kmds/`, so that the same call goes on after Ctrl-C. The folder is removed when no song
+//! is left that could still be downloaded.
 
 mod local;
 mod paths;

@@ -58,7 +58,8 @@ pub fn work_folder(root: &Path, work: &Path) -> io::Result<()> {
     fs::create_dir_all(work)
 }
 
-/// Makes a song's folder below the target folder, one level after the other, and refuses a symbolic link that leads out.
+/// Makes a song's folder below the target folder, one level after the other, and refuses a symbolic link that leads
+/// out.
 fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
     let whole_root = fs::canonicalize(root)?;
     let below = folder.strip_prefix(root).map_err(io::Error::other)?;
@@ -103,7 +104,8 @@ pub fn destination(
     Destination::Free(path)
 }
 
-/// Whether a file is this song, and whole: its tags hold the song's link, or its size is exactly the one the site states.
+/// Whether a file is this song, and whole: its tags hold the song's link, or its size is exactly the one the site
+/// states.
 fn is_song(path: &Path, song: &Wanted, ext: &str) -> bool {
     let says_so = || {
         let file = File::open(path).ok();

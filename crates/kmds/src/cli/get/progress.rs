@@ -1,5 +1,5 @@
-//! What `kmds get` prints while it works: bars on a terminal, lines elsewhere, nothing with `--json`, failures only with
-//! `--quiet`.
+//! What `kmds get` prints while it works: bars on a terminal, lines elsewhere, nothing with `--json`, failures only
+//! with `--quiet`.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -86,7 +86,8 @@ impl Sums {
         (song.1 > 0).then_some(song.1.max(received))
     }
 
-    /// A saved song counts as received whole, even if no progress was reported in between; a failed one no longer counts.
+    /// A saved song counts as received whole, even if no progress was reported in between; a failed one no longer
+    /// counts.
     fn ended(&mut self, id: &str, saved: bool) {
         self.ended += 1;
         match self.songs.get_mut(id) {

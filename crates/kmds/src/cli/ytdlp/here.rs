@@ -176,7 +176,8 @@ impl Here {
     }
 }
 
-/// A folder that only this user may enter. A drop removes it; the lock in it ends with the process, in every PID namespace.
+/// A folder that only this user may enter. A drop removes it; the lock in it ends with the process, in every PID
+/// namespace.
 struct WorkFolder {
     path: PathBuf,
     _lock: OwnedFd,

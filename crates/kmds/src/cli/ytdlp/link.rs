@@ -1,4 +1,4 @@
-//! The meaning of an argument that stands for a link.
+//! Reads an argument as a link.
 //!
 //! Owns how yt-dlp reads it: a bare video id, `ytsearch:` for one result, words if `--default-search` allows them.
 //! Pure.

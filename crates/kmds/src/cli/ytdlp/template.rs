@@ -73,8 +73,8 @@ pub fn fill(template: &str, fields: &Fields, missing: &str, goal: For) -> Result
     })
 }
 
-/// A path whose components at these places are names, never empty, `.` or `..`: an empty first component would make the path
-/// absolute, and the folder it is joined to would be dropped.
+/// A path whose components at these places are names, never empty, `.` or `..`: an empty first component would make the
+/// path absolute, and the folder it is joined to would be dropped.
 fn guarded(path: &str, with_values: &[usize]) -> String {
     let guard = |(place, part): (usize, &str)| {
         if with_values.contains(&place) && part.chars().all(|c| c == '.') {

@@ -130,8 +130,8 @@ fn head(audio: &Audio, status: StatusCode) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(audio.content_type));
     headers.insert(CONTENT_DISPOSITION, disposition::inline(&audio.file_name));
-    // Ranges of a file of unknown length are served but not advertised: libavformat would seek from fragment to fragment
-    // of an MP4 by open ranges, which wait for the end, before it plays the first.
+    // Ranges of a file of unknown length are served but not advertised: libavformat would seek from fragment to
+    // fragment of an MP4 by open ranges, which wait for the end, before it plays the first.
     if audio.total.is_some() {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }

@@ -17,9 +17,9 @@ use super::super::sendfile::{FileQueue, SPAN_BYTES};
 use crate::app::{App, Audio, Reader};
 use crate::metrics::Metrics;
 
-/// The first step of an answer: a span that the kernel sends. A step that is read here is smaller ([`Reader::read_at`]). Half a
-/// minute of most songs: a song that plays while it is sent counts as read at each step, and may be evicted after a
-/// minute without one.
+/// The first step of an answer: a span that the kernel sends. A step that is read here is smaller
+/// ([`Reader::read_at`]). Half a minute of most songs: a song that plays while it is sent counts as read at each step,
+/// and may be evicted after a minute without one.
 const PIECE_BYTES: usize = 256 << 10;
 /// A client that took the last step within this time gets [`SPAN_BYTES`] in the next: the kernel is asked less often.
 const QUICK: Duration = Duration::from_millis(100);

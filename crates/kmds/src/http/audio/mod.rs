@@ -1,7 +1,7 @@
 //! Audio over HTTP: whole, in ranges, or while it arrives. Both faces serve through [`serve`].
 //!
-//! Owns the head of every answer with audio: validators, conditions (RFC 9110, 13), ranges (RFC 9110, 14) and names, and
-//! what each means for a file that still grows:
+//! Owns the head of every answer with audio: validators, conditions (RFC 9110, 13), ranges (RFC 9110, 14) and names,
+//! and what each means for a file that still grows:
 //!
 //! - A request for a range that has not arrived yet waits.
 //! - While the length is unknown, `bytes=0-` is a chunked 200 and one closed range a 206 with `/*`. All other ranges,

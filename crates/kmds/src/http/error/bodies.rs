@@ -65,7 +65,7 @@ pub(in crate::http) struct Problem {
     pub(super) kind: Kind,
     /// Whether the same request may succeed later without anything being changed.
     pub(super) retryable: bool,
-    /// Of an unfinished song only.
+    /// Set for an unfinished song only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schema(schema_with = track_state_schema, required = false))]
     pub(super) state: Option<State>,

@@ -29,13 +29,14 @@ pub(super) fn named_host(request: &Parts, local: &str) -> Result<String, Refusal
     }
 }
 
-/// Domains that no person can register below, so that no page of the internet has a name there: multicast DNS (RFC 6762),
-/// networks of homes (RFC 8375) and firms (ICANN's reservation of 2024), this machine (RFC 6761), and the one that most
-/// routers give.
+/// Domains that no person can register below, so that no page of the internet has a name there: multicast DNS (RFC
+/// 6762), networks of homes (RFC 8375) and firms (ICANN's reservation of 2024), this machine (RFC 6761), and the one
+/// that most routers give.
 const PRIVATE_DOMAINS: [&str; 5] = ["local", "internal", "home.arpa", "lan", "localhost"];
 
-/// Whether only a resolver of this network can give a name an address. An attacker's page lives under a registered name,
-/// which has two labels at least, so that it cannot be made to ask this service (DNS rebinding). `host` has no final dot.
+/// Whether only a resolver of this network can give a name an address. An attacker's page lives under a registered
+/// name, which has two labels at least, so that it cannot be made to ask this service (DNS rebinding). `host` has no
+/// final dot.
 pub(super) fn is_private_name(host: &str) -> bool {
     if !host.split('.').all(|label| !label.is_empty()) {
         return false;

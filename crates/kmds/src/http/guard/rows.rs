@@ -52,8 +52,9 @@ pub(super) const SHOWN: [&str; 7] = [
 pub(super) const BEGINS: &str = "<!-- the table of who may do what -->\n";
 pub(super) const ENDS: &str = "\n<!-- its end -->";
 
-/// What a client may do, as a cell says it, by the answers it got: the status of reading a song that is here, of bringing
-/// back one that is not, of fetching a link and of removing a song; 200 stands for every answer of the service itself.
+/// What a client may do, as a cell says it, by the answers it got: the status of reading a song that is here, of
+/// bringing back one that is not, of fetching a link and of removing a song; 200 stands for every answer of the service
+/// itself.
 pub(super) fn cell(reads: u16, starts_this: bool, fetches: bool, removes: bool) -> String {
     let mut may = Vec::new();
     may.extend((reads == 200).then_some("reads"));

@@ -113,7 +113,7 @@ fn each_face_is_described_by_shapes_of_its_own() {
         let schema = &document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
             ["schema"];
         let schema = followed(&document, schema);
-        // Of several answers the first.
+        // The first of several answers.
         let schema = schema["oneOf"].get(0).unwrap_or(schema);
         let properties = &followed(&document, schema)["properties"];
         assert!(properties.get(wanted).is_some(), "{path}: {properties}");

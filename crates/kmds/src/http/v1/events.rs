@@ -53,7 +53,7 @@ pub(in crate::http) struct EventReply {
     /// Decibels above −14 LUFS, where the site tells it, once it is known which encoding arrives.
     #[cfg_attr(test, schema(value_type = Option<f64>))]
     loudness_db: Option<Loudness>,
-    /// Of a failed song.
+    /// Set for a failed song.
     #[cfg_attr(test, schema(schema_with = kind_schema, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<Kind>,

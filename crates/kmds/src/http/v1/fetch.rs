@@ -126,8 +126,8 @@ async fn fetch_one(http: &Http, link: String, order: &FetchWishes) -> Result<Fet
 
 type Several = (Vec<(String, Fetched)>, Vec<(String, Failure)>);
 
-/// Resolves links one after the other, within the time of one list. A long list holds one of few permits until the reply is written, and no request
-/// waits for a permit while it holds one: after a long list the rest fails.
+/// Resolves links one after the other, within the time of one list. A long list holds one of few permits until the
+/// reply is written, and no request waits for a permit while it holds one: after a long list the rest fails.
 /// # Errors
 /// All links failed: the failure of the first.
 async fn fetch_several(

@@ -88,7 +88,8 @@ impl FormRequest {
     pub(super) async fn answer(&self, http: &Http, key: &Key) -> Result<Option<Song>, Refusal> {
         let app = http.app();
         if self.hold.is_some() || !self.wait.time.is_zero() {
-            // While it is open the file is not evicted, so that there is no gap before the hold. A failure is part of the reply.
+            // While it is open the file is not evicted, so that there is no gap before the hold. A failure is part of
+            // the reply.
             let opened = app.played(key, self.want()).await;
             let comes = !matches!(opened, Err(NotServed::Failed(_) | NotServed::Unknown));
             if let Some(hold) = self.hold.as_ref().filter(|_| comes) {
@@ -111,7 +112,8 @@ impl FormRequest {
     }
 }
 
-/// The audio of a track in one form, whole or while it arrives. A form that was not asked for before is fetched or made.
+/// The audio of a track in one form, whole or while it arrives. A form that was not asked for before is fetched or
+/// made.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/tracks/{site}/{id}/{form}/audio", tag = "v1",
     params(
         ("site" = String, Path), ("id" = String, Path),

@@ -31,7 +31,7 @@ const EXAMPLE: &str = "send {\"url\": \"LINK\"}";
 pub(in crate::http) struct LibraryReply {
     /// To ask how far it is: `GET /api/v1/library/{id}`.
     id: String,
-    /// Of the list, else of the song.
+    /// The list's title, else the song's.
     title: Option<String>,
     /// `running`; `done`, also where some songs failed; or `failed`: the folder takes no more, `reason` says why.
     #[cfg_attr(test, schema(value_type = String))]
@@ -63,8 +63,9 @@ struct LibraryFailureReply {
 
 /// Puts the songs of a link into the music library.
 ///
-/// They get there as tagged copies, `Artist/Album/01 Title`, in the folder that the setting `library.dir` names. It goes on
-/// in the background: ask the run how far it is. A file that is there is never changed; the same song is left as it is.
+/// They get there as tagged copies, `Artist/Album/01 Title`, in the folder that the setting `library.dir` names. It
+/// goes on in the background: ask the run how far it is. A file that is there is never changed; the same song is left
+/// as it is.
 #[cfg_attr(test, utoipa::path(post, path = "/api/v1/library", tag = "v1",
     request_body = schemas::LibraryBody,
     responses(V1Refusals, (status = 202, description = "The run that puts them there", body = LibraryReply))))]

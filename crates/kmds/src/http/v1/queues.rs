@@ -69,7 +69,7 @@ struct QueueSongReply {
     /// `evicted`: neither here nor on its way.
     #[cfg_attr(test, schema(schema_with = track_state_schema))]
     state: JobState,
-    /// Of a song that is near: its form for this client, its path, its links.
+    /// Set for a song that is near: its form for this client, its path, its links.
     #[cfg_attr(test, schema(required = true))]
     track: Option<TrackReply>,
     /// Why it is passed over.
@@ -79,9 +79,9 @@ struct QueueSongReply {
 
 /// Writes a queue: the songs in the order in which they will be played.
 ///
-/// The first `ahead` songs are made ready in this order, before other songs that no client waits for, and held until they are
-/// played or leave the queue. A song counts as begun when its audio is asked for, or waited for, while it is near. Write the
-/// queue again to change it, and to keep it: it ends by itself.
+/// The first `ahead` songs are made ready in this order, before other songs that no client waits for, and held until
+/// they are played or leave the queue. A song counts as begun when its audio is asked for, or waited for, while it is
+/// near. Write the queue again to change it, and to keep it: it ends by itself.
 #[cfg_attr(test, utoipa::path(put, path = "/api/v1/queues/{name}", tag = "v1",
     params(
         ("name" = String, Path, max_length = 64, description = "Letters, digits, dots, dashes and underscores"),
@@ -108,7 +108,8 @@ pub(in crate::http) async fn put_queue(
     Ok(Json(QueueReply::new(shown, &addresses)))
 }
 
-/// A queue, with the state of its songs: of 100 from those on that were just played, or those that `from` and `limit` name.
+/// A queue, with the state of its songs: of 100 from those on that were just played, or those that `from` and `limit`
+/// name.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/queues/{name}", tag = "v1",
     params(
         ("name" = String, Path, max_length = 64, description = "As it was written"),
@@ -242,7 +243,7 @@ fn read_body(body: &[u8]) -> Result<QueueAsk, Refusal> {
         return Err(Refusal::bad_request(sentence));
     }
     let body: QueueBody = serde_json::from_slice(body).map_err(|error| {
-        // A long word of the client's stands in it.
+        // It contains a long word of the client.
         let error: String = error.to_string().chars().take(150).collect();
         let error: String = error.chars().filter(|c| !c.is_control()).collect();
         Refusal::bad_request(format!("the body cannot be read ({error}); {EXAMPLE}"))

@@ -57,7 +57,8 @@ struct ResultReply {
 
 /// Searches a site by words.
 ///
-/// One request to the site, remembered for ten minutes. Channels, artists, live streams and what is not out yet are left out.
+/// One request to the site, remembered for ten minutes. Channels, artists, live streams and what is not out yet are
+/// left out.
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/search", tag = "v1",
     params(
         ("q" = String, Query, description = "Words, at most 200 characters"),

@@ -30,8 +30,8 @@ pub(in crate::http) struct FetchReply {
     links: PlayLinksReply,
 }
 
-/// Paths on this server that give the whole of a link in one request; signed where tokens are needed, so that a player or
-/// a browser's download can open them.
+/// Paths on this server that give the whole of a link in one request; signed where tokens are needed, so that a player
+/// or a browser's download can open them.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 struct PlayLinksReply {

@@ -1,7 +1,7 @@
 //! Jobs that ran and cannot go on now: back into the queue, or waiting in their place.
 //!
-//! Owns what each kind of wait does to the job, to its lane and to the other songs of its site. The job's watchers are told
-//! first, then it gives its place back, then the dispatcher is woken.
+//! Owns what each kind of wait does to the job, to its lane and to the other songs of its site. The job's watchers are
+//! told first, then it gives its place back, then the dispatcher is woken.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ impl Table {
         });
     }
 
-    /// Puts a job that ran back into the queue, before the other songs of its fetch: no node may ask the site before `until`,
-    /// which is looked at again at `again`.
+    /// Puts a job that ran back into the queue, before the other songs of its fetch: no node may ask the site before
+    /// `until`, which is looked at again at `again`.
     pub fn requeue_first(&self, job: &Job, until: Instant, again: Instant) {
         self.put_back(job, Some(until), |queue| queue.pause(&job.key, again));
         self.inner().queue.bring_forward(&job.key);
@@ -92,8 +92,8 @@ impl Table {
         self.change(job, |status| status.waits_until = None);
     }
 
-    /// All of this song has arrived. While it is converted, its site's place is free for the next song, as long as few songs
-    /// are converted: each of them keeps its file twice.
+    /// All of this song has arrived. While it is converted, its site's place is free for the next song, as long as few
+    /// songs are converted: each of them keeps its file twice.
     pub(in crate::jobs) fn has_arrived(&self, job: &Job) {
         let mut inner = self.inner();
         let from = job.lane();

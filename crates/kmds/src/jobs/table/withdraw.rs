@@ -41,8 +41,8 @@ impl Table {
         asked.is_some_and(|asked| asked.are_nodes(inner.first_requester(key)))
     }
 
-    /// Takes back what these fetches asked for: of these songs those that no other fetch asks for. The songs that waited have left the queue; the caller ends their jobs
-    /// as those that run.
+    /// Takes back what these fetches asked for: of these songs those that no other fetch asks for. The songs that
+    /// waited have left the queue; the caller ends their jobs as those that run.
     pub fn withdraw(&self, keys: &[Key], requesters: &[Requester]) -> Withdrawn {
         let mut withdrawn = Withdrawn::default();
         let mut inner = self.inner();
@@ -67,8 +67,8 @@ impl Table {
         withdrawn
     }
 
-    /// Takes back what a queue asked for: of these songs those that wait, and that no client and no other fetch asks for, do not
-    /// start any more. The caller ends their jobs.
+    /// Takes back what a queue asked for: of these songs those that wait, and that no client and no other fetch asks
+    /// for, do not start any more. The caller ends their jobs.
     pub fn leave(&self, keys: &[Key], queue: Requester) -> Vec<Arc<Job>> {
         let mut left = Vec::new();
         let mut inner = self.inner();

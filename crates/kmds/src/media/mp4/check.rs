@@ -44,7 +44,8 @@ pub(in crate::media) fn walk(window: &mut Window<'_>) -> Result<Walked, Broken> 
 }
 
 impl Walk {
-    /// Whether all audio stands before `at`, so that zeros from there on are no hole: the sample tables cover it, or an index.
+    /// Whether all audio stands before `at`, so that zeros from there on are no hole: the sample tables cover it, or an
+    /// index.
     fn owes_nothing(&self, at: u64) -> bool {
         let covered = match self.fragments {
             0 => self.media_bytes > 0,

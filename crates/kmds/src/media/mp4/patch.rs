@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{boxes::BoxAt, movie::timescale_and_units};
 use crate::media::{Broken, Window};
 
-/// Writes `duration` into `mvhd`, every `tkhd` and `mdhd`, and `mehd` if there is one, each in its own timescale (`tkhd`
-/// and `mehd`: the movie's). Fields that hold a duration already stay; zero and all ones (unknown) are filled.
+/// Writes `duration` into `mvhd`, every `tkhd` and `mdhd`, and `mehd` if there is one, each in its own timescale
+/// (`tkhd` and `mehd`: the movie's). Fields that hold a duration already stay; zero and all ones (unknown) are filled.
 /// # Errors
 /// [`Broken::Malformed`] or [`Broken::Cut`] when there is no readable `moov`.
 pub fn patch_durations(init: &[u8], duration: Duration) -> Result<Vec<u8>, Broken> {

@@ -1,6 +1,7 @@
 //! Which fetch a song is queued for, and which lists were fetched.
 //!
-//! Owns the table `lists`: a list that was fetched again has a row for each fetch, since its songs may belong to either.
+//! Owns the table `lists`: a list that was fetched again has a row for each fetch, since its songs may belong to
+//! either.
 
 use jiff::Timestamp;
 use kmds_extract::Site;

@@ -55,7 +55,7 @@ pub struct Held {
 pub struct HeldSum {
     pub files: u64,
     pub bytes: u64,
-    /// Of the files, those kept for good.
+    /// How many of the files are kept for good.
     pub pinned: u64,
 }
 

@@ -188,8 +188,8 @@ impl Catalog {
         })
     }
 
-    /// The groups of three letters that occur and begin with this word; a few more than [`MOST_BEGINNINGS`] at most. Two line
-    /// ends follow each text in the index, so that a word at its end begins a group too.
+    /// The groups of three letters that occur and begin with this word; a few more than [`MOST_BEGINNINGS`] at most.
+    /// Two line ends follow each text in the index, so that a word at its end begins a group too.
     fn beginnings(&self, word: &str) -> Result<Vec<String>, StoreError> {
         prepare(
             &self.connection,

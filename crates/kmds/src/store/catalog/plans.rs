@@ -378,8 +378,8 @@ const MAY_WALK: [&str; 2] = [
     "WHERE r.state IN ('queued', 'downloading', 'converting')",
 ];
 
-/// A step that reads all rows of a large table, or sorts what it read. The sums are a few dozen rows, lists 2,000 and queues 1,000 at most, and there are as many
-/// holds as songs are held now.
+/// A step that reads all rows of a large table, or sorts what it read. The sums are a few dozen rows, lists 2,000 and
+/// queues 1,000 at most, and there are as many holds as songs are held now.
 fn walks(step: &str) -> bool {
     let of = step.split(' ').nth(1).unwrap_or_default();
     let is_small = ["sums", "h", "lists", "queues", "json_each", "CONSTANT"].contains(&of);
@@ -443,8 +443,8 @@ fn plan(catalog: &Catalog, statement: &str) -> Vec<String> {
     rows.expect(statement).into_iter().flatten().collect()
 }
 
-/// Each call that prepares a statement, in the sources, was made: a statement that no test reaches has no plan here. None
-/// goes past `statement::prepare`.
+/// Each call that prepares a statement, in the sources, was made: a statement that no test reaches has no plan here.
+/// None goes past `statement::prepare`.
 fn every_place_was_reached(prepared: &Prepared) {
     let reached: BTreeSet<&(String, u32)> = prepared.values().flatten().collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/catalog");

@@ -1,7 +1,7 @@
 //! The queues that clients play from: their songs in order, and how far they were played.
 //!
-//! Owns the tables `queues` and `queue_songs`. A song stands there as its client sent it, a link or `site/id`: which file
-//! that leads to is found when the song comes near. Which files a queue keeps is told by `holds`.
+//! Owns the tables `queues` and `queue_songs`. A song stands there as its client sent it, a link or `site/id`: which
+//! file that leads to is found when the song comes near. Which files a queue keeps is told by `holds`.
 
 use std::collections::HashSet;
 

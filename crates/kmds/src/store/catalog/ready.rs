@@ -86,8 +86,8 @@ impl ReadyFile {
 }
 
 impl Catalog {
-    /// Rows after this `seq`, a page at a time: ten thousand at once would be most of our memory. With the `seq` up to which
-    /// the page goes, or `None` at the end.
+    /// Rows after this `seq`, a page at a time: ten thousand at once would be most of our memory. With the `seq` up to
+    /// which the page goes, or `None` at the end.
     pub(in crate::store) fn page_after(
         &self,
         seq: i64,
@@ -207,7 +207,7 @@ impl Catalog {
         mut takes: impl FnMut(&Candidate) -> ControlFlow<(), bool>,
     ) -> Result<Vec<Candidate>, StoreError> {
         let what = "read what could be evicted";
-        // Of the rows that share a file, the most recently used one represents it.
+        // The most recently used one of the rows that share a file represents it.
         let mut statement = prepare(
             &self.connection,
             concat!(

@@ -134,8 +134,8 @@ impl Row {
     }
 }
 
-/// Names the columns of a row once: their list for `SELECT`, and where each of them stands in it. Looking a column up by
-/// its name in the row compares up to 29 names for each of 29 values.
+/// Names the columns of a row once: their list for `SELECT`, and where each of them stands in it. Looking a column up
+/// by its name in the row compares up to 29 names for each of 29 values.
 macro_rules! columns {
     ($first:ident $(, $name:ident)*) => {
         /// What [`read_row`] reads, from a table called `r`.

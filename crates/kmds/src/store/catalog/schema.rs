@@ -1,7 +1,8 @@
 //! The catalog's tables and how they grew.
 //!
 //! Owns `CREATE TABLE` and the migrations; `PRAGMA user_version` counts those applied. A released migration is never
-//! edited: later ones are appended, each with the catalog of its release in `tests/store/released`. Times are milliseconds since 1970, sizes are bytes.
+//! edited: later ones are appended, each with the catalog of its release in `tests/store/released`. Times are
+//! milliseconds since 1970, sizes are bytes.
 
 use rusqlite::Connection;
 
@@ -223,8 +224,8 @@ END;
 );
 
 /// What a client removed does not come back by a queue that was written before: `queues.written` is the highest
-/// `renditions.queue_order` when the queue was written, and a removal gives its row the next one. And sums that a damaged size cannot spoil: whatever
-/// stands there counts as whole bytes, from none to 2^50.
+/// `renditions.queue_order` when the queue was written, and a removal gives its row the next one. And sums that a
+/// damaged size cannot spoil: whatever stands there counts as whole bytes, from none to 2^50.
 const REMOVALS_AND_SIZES: &str = concat!(
     r"
 ALTER TABLE queues ADD COLUMN written INTEGER NOT NULL DEFAULT 0;

@@ -19,8 +19,8 @@ pub(super) const NO_FAILURE: &str = "failure_kind = NULL, failure_sentence = NUL
 
 pub(super) const NEXT_ORDER: &str = "(SELECT COALESCE(MAX(queue_order), 0) + 1 FROM renditions)";
 
-/// Every statement of the catalog comes from here, prepared once. None of them may walk a large table: the tests ask SQLite
-/// for the plan of each (`catalog/plans.rs`).
+/// Every statement of the catalog comes from here, prepared once. None of them may walk a large table: the tests ask
+/// SQLite for the plan of each (`catalog/plans.rs`).
 #[cfg_attr(test, track_caller)]
 pub(super) fn prepare<'c>(
     connection: &'c Connection,

@@ -1,7 +1,8 @@
 //! The sums of the catalog, without counting rows.
 //!
-//! Owns reading the sums that the triggers of `schema` keep with each change of a row, in the same transaction, and comparing
-//! them with the rows. Everything here but [`Catalog::correct_sums`] reads a few dozen numbers, however many songs there are.
+//! Owns reading the sums that the triggers of `schema` keep with each change of a row, in the same transaction, and
+//! comparing them with the rows. Everything here but [`Catalog::correct_sums`] reads a few dozen numbers, however many
+//! songs there are.
 
 use kmds_extract::Site;
 use rusqlite::{Connection, named_params};

@@ -1,4 +1,5 @@
-// The sample extractor.mjs with the real discord-player, up to what would be a voice packet: prints the sizes of the packets.
+// The sample extractor.mjs with the real discord-player, up to what would be a voice packet: prints the sizes of the
+// packets.
 import { EventEmitter, once } from "node:events";
 import { Client, GatewayIntentBits } from "discord.js";
 import { Player } from "discord-player";

@@ -1,4 +1,5 @@
-// The sample voice.mjs with the real @discordjs/voice, up to what would be a voice packet: prints the sizes of the packets.
+// The sample voice.mjs with the real @discordjs/voice, up to what would be a voice packet: prints the sizes of the
+// packets.
 import { AudioPlayerStatus } from "@discordjs/voice";
 import { Queue } from "./voice.mjs";
 

@@ -103,7 +103,7 @@ async fn made_up_single_songs_of_bandcamp_are_shown_by_the_fields_they_have() {
             None,
             shown(1, "A - B", 3.2),
         ),
-        // Of an album: data-embed names it.
+        // For an album: data-embed names it.
         (
             "of-an-album",
             lone(info(2, Some(4), "A - B", 3.25), album.clone()),

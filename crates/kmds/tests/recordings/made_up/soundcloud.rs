@@ -230,7 +230,8 @@ async fn made_up_tracks_of_soundcloud_that_may_not_be_played_say_why() {
         let link = resolve(&mut made, &path, &track);
         made.want(&link, refused(kind));
     }
-    // Notes 6: all plain formats answer 404 and an encrypted one is listed. That shows only when the audio is asked for.
+    // Notes 6: all plain formats answer 404 and an encrypted one is listed. That shows only when the audio is asked
+    // for.
     let withdrawn = with(
         track(27, "withdrawn"),
         media([encrypted(27), mp3(27)].concat()),

@@ -310,8 +310,8 @@ fn from_short(short: &Value) -> Option<Item> {
     })
 }
 
-/// The channel among a lockup's rows: what leads to a channel, else the first text, if that is none of the others. Songs of
-/// courses and of a channel's own lists name no channel, and begin with their views (field notes, 4.3).
+/// The channel among a lockup's rows: what leads to a channel, else the first text, if that is none of the others.
+/// Songs of courses and of a channel's own lists name no channel, and begin with their views (field notes, 4.3).
 fn channel_of(lockup: &Value) -> Option<Byline> {
     let rows = lockup.pointer(
         "/metadata/lockupMetadataViewModel/metadata/contentMetadataViewModel/metadataRows",
@@ -336,7 +336,8 @@ fn channel_of(lockup: &Value) -> Option<Byline> {
     Byline::new(name.to_owned(), linked.is_some())
 }
 
-/// "1.2M views", "No views", "2 years ago", "Streamed 3 weeks ago", "Premieres 01/02/2027", "1.2K watching", "12 lessons".
+/// "1.2M views", "No views", "2 years ago", "Streamed 3 weeks ago", "Premieres 01/02/2027", "1.2K watching", "12
+/// lessons".
 fn counts_or_dates(text: &str) -> bool {
     let text = text
         .split(['•', '·'])
@@ -372,7 +373,7 @@ fn counts_or_dates(text: &str) -> bool {
             && text.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Every text inside an object whose name speaks of a badge.
+/// Every text inside an object whose name contains the word badge.
 fn badge_words<'a>(value: &'a Value, inside: bool, words: &mut Vec<&'a str>) {
     match value {
         Value::String(word) if inside => words.push(word),

@@ -22,7 +22,7 @@ use crate::origin::Page;
 #[derive(Debug)]
 pub(crate) struct ListPage {
     pub items: Vec<Item>,
-    /// Of the next page; none on the last one.
+    /// Leads to the next page; none on the last one.
     pub token: Option<String>,
     pub header: Header,
     pub alert: Option<Alert>,
