@@ -1,8 +1,8 @@
 //! A song's bytes from another node, into this node's own growing file.
 //!
 //! Owns where they go on: at the last byte that is here, if the node has the same file; what it sends once more is
-//! compared. Listeners of the growing file read on, and are cut only where the bytes differ. [`super::elsewhere`] chooses
-//! the node, keeps the lease and publishes.
+//! compared. Listeners of the growing file read on, and are cut only where the bytes differ. [`super::elsewhere`]
+//! chooses the node, keeps the lease and publishes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use super::fill::{FillError, Work, announce_length, check};
 use crate::cluster::{Arriving, NotGiven, SongHead, SongWanted};
 use crate::store::{self, Lease, Partial, Started, State};
 
-/// Begins the validator of bytes that came from a node which does not tell what they are of; the tag of its file follows.
+/// Begins the validator of bytes that came from a node which does not tell what they are of; the tag of its file
+/// follows.
 const RELAYED: &str = "node ";
-/// What stands for the encoding in the sidecar.
+/// The word for the encoding in the sidecar.
 pub(super) const STREAM: &str = "cluster";
 
 /// Why a node's song did not become this one's.
@@ -61,7 +62,7 @@ impl Arrival<'_> {
             let again = chunk.split_to(again.min(chunk.len()));
             let length = again.len() as u64;
             if !again.is_empty() && !lease.holds(at, again).await? {
-                // Made anew there, it is another file.
+                // That node made it again: it is another file.
                 lease.restart().await?;
                 return Err(Broken::Node(NotGiven::Lost));
             }
@@ -149,8 +150,8 @@ impl Arrival<'_> {
         }
     }
 
-    /// Opens the growing file for what arrives, and tells its watchers. A node sends a file whose length is not known yet
-    /// from its first byte on: what is here of the same file stays.
+    /// Opens the growing file for what arrives, and tells its watchers. A node sends a file whose length is not known
+    /// yet from its first byte on: what is here of the same file stays.
     async fn begin(&self, lease: &mut Lease, head: &SongHead) -> Result<Arc<Partial>, Broken> {
         let (work, key) = (self.work, &self.work.job.key);
         let patience = work.at.recipes.current().time.limit_wait;

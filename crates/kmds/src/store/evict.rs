@@ -1,12 +1,12 @@
 //! Eviction: which files are removed when room is needed.
 //!
 //! Owns the budget (`cache.max_bytes`), the floor (`cache.min_free_bytes`), the age (`cache.max_age`) and the order:
-//! least recently read first. It never removes a file that is being read or written, that is held ([`super::holds`]), or
-//! that another instance needs ([`super::needed`]). It removes nothing if that would not make enough room.
+//! least recently read first. It never removes a file that is being read or written, that is held ([`super::holds`]),
+//! or that another instance needs ([`super::needed`]). It removes nothing if that would not make enough room.
 //!
-//! Many files are removed in bites: between two bites the lock of the catalog is free, so that no request waits for all of
-//! them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest. The notes of
-//! other instances are read while the lock is free: the drive may take long to give them.
+//! Many files are removed in batches: between two batches the lock of the catalog is free, so that no request waits for all
+//! of them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest. The
+//! notes of other instances are read while the lock is free: the drive may take long to give them.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -28,10 +28,10 @@ use super::spot::is_not_ours;
 /// Room to reserve if the site states no length: a song of an hour at 128 kbit/s is four times that, most are a third.
 const UNKNOWN_LENGTH_BYTES: u64 = 16 << 20;
 
-/// The files of one bite, which are removed under one hold of the catalog's lock: at most this many, and no further file after
-/// this time.
-const BITE_FILES: usize = 64;
-const BITE: Duration = Duration::from_millis(2);
+/// The files of one batch, which are removed under one hold of the catalog's lock: at most this many, and no further
+/// file after this time.
+const BATCH_FILES: usize = 64;
+const BATCH_TIME: Duration = Duration::from_millis(2);
 
 /// The largest possible size of one song, if every evictable file were removed. Held files stay.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +93,8 @@ impl Most {
     }
 }
 
-/// Makes room for `need` bytes of `key`, of which `written` are on the drive. The room is claimed before the first file is
-/// evicted, so that no other song takes it between two bites.
+/// Makes room for `need` bytes of `key`, of which `written` are on the drive. The room is claimed before the first file
+/// is evicted, so that no other song takes it between two batches.
 pub(super) fn reserve(
     shared: &Shared,
     key: &Key,
@@ -128,16 +128,16 @@ pub(super) fn reserve(
     let before = shared.claims.set_reserved(key, need);
     let mut freed = 0;
     while freed < own {
-        let chosen = choose(shared, &catalog, &needed, own - freed, BITE_FILES)?;
-        let bite = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
-        if bite == 0 {
+        let chosen = choose(shared, &catalog, &needed, own - freed, BATCH_FILES)?;
+        let batch = evict_batch(shared, &mut catalog, &chosen.victims).bytes;
+        if batch == 0 {
             shared.claims.set_reserved(key, before);
             return Err(full(Chosen {
                 bytes: freed,
                 ..chosen
             }));
         }
-        freed = freed.saturating_add(bite);
+        freed = freed.saturating_add(batch);
         if freed < own {
             MutexGuard::bump(&mut catalog);
             needed = needed_by_others(shared, &mut catalog);
@@ -186,8 +186,8 @@ impl Missing {
     }
 }
 
-/// What other instances need now. The lock is free while their notes are read: what was read of the catalog before is to be
-/// read again.
+/// What other instances need now. The lock is free while their notes are read: what was read of the catalog before is
+/// to be read again.
 fn needed_by_others(shared: &Shared, catalog: &mut MutexGuard<'_, Catalog>) -> ByOthers {
     if !shared.config.is_shared {
         return ByOthers::default();
@@ -222,7 +222,7 @@ fn is_enough(
     )
 }
 
-/// Evicts one bite of the files beyond the budget; `false` if there are none, or none may be evicted.
+/// Evicts one batch of the files beyond the budget; `false` if there are none, or none may be evicted.
 pub(super) fn shrink(shared: &Shared) -> Result<bool, StoreError> {
     Ok(evict_beyond(shared, None)?.gone > 0)
 }
@@ -233,7 +233,7 @@ struct Beyond {
     gone: u64,
 }
 
-/// Evicts one bite of the files beyond the budget. `beside`: whose claims do not count.
+/// Evicts one batch of the files beyond the budget. `beside`: whose claims do not count.
 fn evict_beyond(shared: &Shared, beside: Option<&Key>) -> Result<Beyond, StoreError> {
     let mut catalog = shared.catalog();
     let short = |catalog: &Catalog| {
@@ -245,8 +245,8 @@ fn evict_beyond(shared: &Shared, beside: Option<&Key>) -> Result<Beyond, StoreEr
     }
     let needed = needed_by_others(shared, &mut catalog);
     let short = short(&catalog)?;
-    let chosen = choose(shared, &catalog, &needed, short, BITE_FILES)?;
-    let gone = evict_bite(shared, &mut catalog, &chosen.victims).bytes;
+    let chosen = choose(shared, &catalog, &needed, short, BATCH_FILES)?;
+    let gone = evict_batch(shared, &mut catalog, &chosen.victims).bytes;
     Ok(Beyond { short, gone })
 }
 
@@ -269,7 +269,7 @@ pub(super) fn may_come(
 pub(super) fn after_full(shared: &Shared, at_best: u64) {
     let mut catalog = shared.catalog();
     let needed = needed_by_others(shared, &mut catalog);
-    let chosen = choose(shared, &catalog, &needed, at_best, BITE_FILES).unwrap_or_default();
+    let chosen = choose(shared, &catalog, &needed, at_best, BATCH_FILES).unwrap_or_default();
     for victim in &chosen.victims {
         if let Err(error) = evict(shared, &mut catalog, victim, State::Evicted) {
             tracing::warn!(%error, song = %victim.key, "a file could not be evicted");
@@ -285,7 +285,7 @@ pub(super) fn after_publish(shared: &Shared, key: &Key) {
     }
 }
 
-/// Evicts one bite of the files that were not read for `cache.max_age`. Returns how many.
+/// Evicts one batch of the files that were not read for `cache.max_age`. Returns how many.
 fn expire(shared: &Shared, catalog: &mut MutexGuard<'_, Catalog>) -> Result<usize, StoreError> {
     let Some(max_age) = shared.config.max_age else {
         return Ok(0);
@@ -298,7 +298,7 @@ fn expire(shared: &Shared, catalog: &mut MutexGuard<'_, Catalog>) -> Result<usiz
         let needed = needed_by_others(shared, catalog);
         victims = expired(shared, catalog, &needed, oldest)?;
     }
-    Ok(evict_bite(shared, catalog, &victims).files)
+    Ok(evict_batch(shared, catalog, &victims).files)
 }
 
 fn expired(
@@ -310,7 +310,7 @@ fn expired(
     let stays = Stays::of(shared, catalog, needed)?;
     let mut count = 0;
     catalog.victims(|candidate| {
-        if candidate.read_at >= oldest || count == BITE_FILES {
+        if candidate.read_at >= oldest || count == BATCH_FILES {
             return ControlFlow::Break(());
         }
         let leaves =
@@ -320,7 +320,7 @@ fn expired(
     })
 }
 
-/// Evicts all files that were not read for `cache.max_age`, bite by bite. Returns how many.
+/// Evicts all files that were not read for `cache.max_age`, batch by batch. Returns how many.
 pub(super) fn expire_all(shared: &Shared) -> Result<usize, StoreError> {
     let mut all = 0;
     loop {
@@ -387,7 +387,8 @@ struct Chosen {
 }
 
 /// The least recently read files of `short` bytes together, at most `most`; fewer if there are no more. None of them is
-/// being read or written, or held. Those that another instance has read are among them only if the others are not enough.
+/// being read or written, or held. Those that another instance has read are among them only if the others are not
+/// enough.
 fn choose(
     shared: &Shared,
     catalog: &Catalog,
@@ -437,12 +438,12 @@ struct Gone {
     bytes: u64,
 }
 
-/// Evicts the first of these files, as many as one bite holds.
-fn evict_bite(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> Gone {
+/// Evicts the first of these files, as many as one batch holds.
+fn evict_batch(shared: &Shared, catalog: &mut Catalog, victims: &[Candidate]) -> Gone {
     let begun = Instant::now();
     let mut gone = Gone::default();
     for victim in victims {
-        if gone.files > 0 && begun.elapsed() >= BITE {
+        if gone.files > 0 && begun.elapsed() >= BATCH_TIME {
             break;
         }
         match evict(shared, catalog, victim, State::Evicted) {

@@ -113,7 +113,7 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Reads the note anew: another hand has written it.
+    /// Reads the note again: other code has written it.
     pub(super) async fn look_again(&mut self) -> Result<(), StoreError> {
         let (shared, key) = (Arc::clone(&self.shared), self.key.clone());
         self.kept = blocking(move || Ok(read_kept(&shared, &key))).await?;
@@ -148,7 +148,8 @@ impl Lease {
     }
 
     /// Makes sure that `need` bytes (unknown: a guess) can be written, and evicts the files that were not read for the
-    /// longest time. The room is reserved until the lease ends, or gives it back; call it again when the length becomes known.
+    /// longest time. The room is reserved until the lease ends, or gives it back; call it again when the length becomes
+    /// known.
     /// # Errors
     /// [`StoreError::DiskFull`], and then nothing was evicted.
     pub async fn reserve(&self, need: Option<u64>) -> Result<(), StoreError> {
@@ -189,7 +190,8 @@ impl Lease {
         }
     }
 
-    /// Gives back the room that is not filled yet, while the song waits for its bytes: call [`Lease::room`] before they come.
+    /// Gives back the room that is not filled yet, while the song waits for its bytes: call [`Lease::room`] before they
+    /// come.
     pub fn give_room_back(&self) {
         self.shared.claims.give_back(&self.key);
     }
@@ -389,8 +391,8 @@ impl Note {
         self.marks = durable.into_iter().chain([mark]).collect();
     }
 
-    /// What a note says, and how many bytes of its part can be trusted. A part with a second name may be another program's
-    /// file, and would be written into.
+    /// What a note says, and how many bytes of its part can be trusted. A part with a second name may be another
+    /// program's file, and would be written into.
     pub(super) fn trusted(shared: &Shared, note: &Spot, part: &Spot) -> Option<(Self, u64)> {
         let note: Self = serde_json::from_slice(&shared.cache.read(note).ok()?).ok()?;
         let part = shared.cache.look(part).ok()??;

@@ -15,7 +15,7 @@
 //! | [`recover`], [`compare`], [`tidy`] | what an earlier run, or another program, left on the drive |
 //! | [`shared_drive`], [`needed`], [`recent`] | a drive that several instances share: what the others have left there; which songs each needs |
 //! | [`start`], [`drive`] | opening the store; what the drive can do |
-//! | [`cache_folder`], [`mount`], [`spot`] | files below the cache folder, where other programs write too; is its drive there; paths |
+//! | [`cache_folder`], [`mount`], [`spot`] | files on the shared drive; is the drive there; paths on it |
 //! | [`busy`] | a call that the drive refuses for a moment, made again |
 //! | [`shared`] | what these modules share, and the order of their locks |
 
@@ -192,7 +192,7 @@ impl Store {
         .await
     }
 
-    /// Waits until there is more than `cache.max_bytes`, which is so after it was lowered. Then evicts in bites until
+    /// Waits until there is more than `cache.max_bytes`, which is so after it was lowered. Then evicts in batches until
     /// there is not, or until no file may be evicted.
     /// # Errors
     /// The catalog's own.

@@ -1,9 +1,9 @@
 //! On a drive that several instances share: the songs that each of them needs there.
 //!
-//! Owns the note `needed` in each work folder. In it an instance writes the songs that it holds for clients or reads now, and
-//! those that it has read in the last minutes, each with the time until when. Eviction at the other instances leaves the
-//! first, and takes the second only if nothing else makes enough room. An instance that is gone needs nothing after these
-//! times. The drive of one instance alone has no such note.
+//! Owns the note `needed` in each work folder. In it an instance writes the songs that it holds for clients or reads
+//! now, and those that it has read in the last minutes, each with the time until when. Eviction at the other instances
+//! leaves the first, and takes the second only if nothing else makes enough room. An instance that is gone needs
+//! nothing after these times. The drive of one instance alone has no such note.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Songs that clients have read in the last minutes, for the other instances on a shared drive.
 //!
-//! Owns the times, and when they are to be written down again ([`super::needed`] writes them). One lock, held for a few lines.
+//! Owns the times, and when they are to be written down again ([`super::needed`] writes them). One lock, held for a few
+//! lines.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

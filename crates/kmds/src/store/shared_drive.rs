@@ -1,8 +1,8 @@
 //! What other instances have left on a drive that they share with this one.
 //!
-//! Owns taking it over: a finished file becomes this catalog's too, by its sidecar, and stays the same file; of a partial
-//! file the bytes that are sure are copied, since the instance that wrote it may still live. Never writes into a file of
-//! another instance.
+//! Owns taking it over: a finished file becomes this catalog's too, by its sidecar, and stays the same file; of a
+//! partial file the bytes that are sure are copied, since the instance that wrote it may still live. Never writes into
+//! a file of another instance.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -57,8 +57,8 @@ const COPIED_AT_ONCE: usize = 256 << 10;
 pub const PROBE: &str = ".kmds-probe-";
 
 impl Lease {
-    /// Ends the lease with the file that another instance has published of the same bytes; `Err` gives the lease back where
-    /// none stands there. Readers of the growing file read on.
+    /// Ends the lease with the file that another instance has published of the same bytes; `Err` gives the lease back
+    /// where none stands there. Readers of the growing file read on.
     /// # Errors
     /// The drive's or the catalog's own.
     pub async fn adopt(self, wanted: OnDrive) -> Result<Result<Row, Self>, StoreError> {
@@ -69,8 +69,8 @@ impl Lease {
         self.end_with(wanted, is_same, Outcome::Published).await
     }
 
-    /// [`Self::adopt`] where this lease has only the beginning, which no node goes on with: the rest is copied for its readers.
-    /// Readers of other bytes are told that the source changed.
+    /// [`Self::adopt`] where this lease has only the beginning, which no node goes on with: the rest is copied for its
+    /// readers. Readers of other bytes are told that the source changed.
     /// # Errors
     /// The drive's or the catalog's own.
     pub async fn adopt_instead(mut self, wanted: OnDrive) -> Result<Result<Row, Self>, StoreError> {
