@@ -4,9 +4,9 @@
 //! least recently read first. It never removes a file that is being read or written, that is held ([`super::holds`]),
 //! or that another instance needs ([`super::needed`]). It removes nothing if that would not make enough room.
 //!
-//! Many files are removed in batches: between two batches the lock of the catalog is free, so that no request waits for all
-//! of them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest. The
-//! notes of other instances are read while the lock is free: the drive may take long to give them.
+//! Many files are removed in batches: between two batches the lock of the catalog is free, so that no request waits for
+//! all of them. A song waits for its own room only. After `cache.max_bytes` was lowered, [`shrink`] removes the rest.
+//! The notes of other instances are read while the lock is free: the drive may take long to give them.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -113,7 +113,7 @@ async fn after_ctrl_c_the_same_call_goes_on_with_the_bytes_it_has() {
         rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
     let said = super::Said::from(child.wait_with_output().expect("an end")).with(130);
-    assert!(said.err.contains("The same command goes on"), "{said:?}");
+    assert!(said.err.contains("The same command continues"), "{said:?}");
     song.release();
     person.runs(&arguments).with(0);
     assert_eq!(
