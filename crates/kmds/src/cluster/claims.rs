@@ -38,11 +38,11 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) fn new(cluster: &str, node: String, reports: Arc<Reports>) -> Self {
+    pub(super) fn new(cluster: &str, servers: usize, node: String, reports: Arc<Reports>) -> Self {
         Self {
             node,
             reports,
-            songs: Songs::new(cluster),
+            songs: Songs::new(cluster, servers),
             untold: Mutex::default(),
             telling: tokio::sync::Mutex::default(),
         }

@@ -94,7 +94,12 @@ impl Nats {
         Ok(Self {
             messages: Messages::new(token.as_ref()),
             relay: Relay::new(config.node.clone(), token.map(|token| token.bearer()))?,
-            claims: Claims::new(&config.name, config.node.clone(), Arc::clone(&reports)),
+            claims: Claims::new(
+                &config.name,
+                config.servers.len(),
+                config.node.clone(),
+                Arc::clone(&reports),
+            ),
             reports,
             client: OnceLock::new(),
             changed: Notify::new(),

@@ -1,14 +1,21 @@
 //! The bucket of songs in NATS: which node makes or has each song, written by compare-and-set.
 //!
 //! Owns the handle of the bucket, and the reason where there is none. NATS may come back without its data: then the
-//! next node that asks makes the bucket again. `JetStream` may be silent while the rest of NATS answers: then only
-//! [`Songs::probe`] asks it, so that no download waits for it.
+//! next node that asks makes the bucket again. `JetStream` may be silent while the rest of NATS answers, as several
+//! servers are until they have agreed on a leader: then only [`Songs::probe`] asks it, so that no download waits for
+//! it.
 
+use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::{self, kv, stream};
+use async_nats::jetstream::context::{
+    CreateKeyValueError, CreateStreamError, CreateStreamErrorKind, GetStreamError,
+    GetStreamErrorKind, KeyValueError,
+};
+use async_nats::jetstream::{self, ErrorCode, kv, stream};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -19,6 +26,8 @@ use super::Finished;
 pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// The bucket forgets a song that no node was asked for so long, so that it stays small; the song may be fetched again.
 const SONGS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// JetStream keeps so many copies where it has so many servers: enough to go on after the loss of one.
+const COPIES: usize = 3;
 /// No song has this name.
 const PROBE: &str = "probe";
 
@@ -49,7 +58,7 @@ impl SongEntry {
 pub(super) enum Unsaid {
     /// Another node wrote at the same time.
     Overtaken,
-    /// NATS has no such bucket any more. The next question makes it again.
+    /// NATS may have no such bucket any more. The next question looks for it.
     Lost(String),
     /// No answer in time.
     Silent,
@@ -88,15 +97,21 @@ struct Fault {
 
 pub(super) struct Songs {
     name: String,
+    copies: usize,
+    /// It was there before.
+    was_found: AtomicBool,
     /// `None` until the first question, and after the bucket was lost.
     handle: tokio::sync::Mutex<Option<Arc<kv::Store>>>,
     fault: Mutex<Option<Fault>>,
 }
 
 impl Songs {
-    pub(super) fn new(cluster: &str) -> Self {
+    /// `servers`: how many of NATS this node knows.
+    pub(super) fn new(cluster: &str, servers: usize) -> Self {
         Self {
             name: format!("{cluster}-songs"),
+            copies: if servers < COPIES { 1 } else { COPIES },
+            was_found: AtomicBool::new(false),
             handle: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
         }
@@ -177,8 +192,8 @@ impl Songs {
         is_taken
     }
 
-    /// The bucket, which is made where there is none; one that is there stays as its operator has set it. `probes`: it
-    /// is asked although `JetStream` was silent last.
+    /// The bucket, which is made where there is none. One that is there stays as its operator has set it, but gets more
+    /// copies where there are servers for them. `probes`: it is asked although `JetStream` was silent last.
     async fn bucket(&self, client: &Client, probes: bool) -> Result<Arc<kv::Store>, Unsaid> {
         let mut handle = self.handle.lock().await;
         if self.is_silent() && !probes {
@@ -207,41 +222,86 @@ impl Songs {
 
     async fn open(&self, client: &Client) -> Result<kv::Store, Unsaid> {
         let jetstream = jetstream::new(client.clone());
-        if let Ok(bucket) = jetstream.get_key_value(&self.name).await {
-            return Ok(bucket);
-        }
-        let config = kv::Config {
+        let bucket = match jetstream.get_key_value(&self.name).await {
+            Ok(bucket) => self.with_more_copies(&jetstream, bucket).await,
+            Err(error) if is_away(&error) => return Err(Unsaid::Silent),
+            Err(_) => self.make(&jetstream).await?,
+        };
+        self.was_found.store(true, Ordering::Relaxed);
+        Ok(bucket)
+    }
+
+    async fn make(&self, jetstream: &jetstream::Context) -> Result<kv::Store, Unsaid> {
+        let config = |copies| kv::Config {
             bucket: self.name.clone(),
             description: "which node makes or has a song".to_owned(),
             history: 1,
             max_age: SONGS_KEPT,
+            num_replicas: copies,
             ..kv::Config::default()
         };
-        let why = match jetstream.create_key_value(config).await {
-            Ok(bucket) => return Ok(bucket),
-            Err(error) => error.to_string(),
+        let mut made = jetstream.create_key_value(config(self.copies)).await;
+        if made.as_ref().is_err_and(is_of_one_server) {
+            made = jetstream.create_key_value(config(1)).await;
+        }
+        let why = match made {
+            Ok(bucket) => {
+                if self.was_found.load(Ordering::Relaxed) {
+                    tracing::warn!(
+                        "NATS does not know the bucket of songs any more; it is made again, and songs may be fetched once more. \
+                         Look at --store_dir of nats-server"
+                    );
+                }
+                return Ok(bucket);
+            }
+            Err(error) => error
+                .source()
+                .map_or_else(|| error.to_string(), ToString::to_string),
         };
         // A node of another version was faster.
         let there = jetstream.get_key_value(&self.name).await;
         there.map_err(|_| Unsaid::Lost(why))
     }
 
-    /// Passes on what NATS said. A handle that is of no use any more is dropped.
-    async fn note<T>(&self, bucket: &Arc<kv::Store>, said: Result<T, Unsaid>) -> Result<T, Unsaid> {
-        let why = match &said {
-            Ok(_) | Err(Unsaid::Overtaken) => return said,
-            Err(Unsaid::Lost(why)) => Some(why),
-            Err(Unsaid::Silent | Unsaid::Missing) => None,
+    /// A bucket from the time of one server gets its other copies.
+    async fn with_more_copies(
+        &self,
+        jetstream: &jetstream::Context,
+        bucket: kv::Store,
+    ) -> kv::Store {
+        let stream::Info { config, .. } = bucket.stream.cached_info();
+        if config.num_replicas >= self.copies {
+            return bucket;
+        }
+        let copies = stream::Config {
+            num_replicas: self.copies,
+            ..config.clone()
         };
-        let mut handle = self.handle.lock().await;
-        let is_first = handle.take_if(|held| Arc::ptr_eq(held, bucket)).is_some();
-        match why {
-            Some(why) if is_first && self.fault.lock().is_none() => tracing::warn!(
-                "NATS does not know the bucket of songs any more ({why}); it is made again, and songs may be fetched once more. \
-                 Look at --store_dir of nats-server"
+        match jetstream.update_stream(copies).await {
+            Ok(_) => tracing::info!(
+                copies = self.copies,
+                "NATS keeps more copies of the bucket of songs from now on"
             ),
-            Some(_) => {}
-            None => self.complain_of_silence(),
+            Err(error) => tracing::warn!(
+                "NATS keeps one copy of the bucket of songs, although cluster.nats names {} servers or more ({error})",
+                self.copies
+            ),
+        }
+        bucket
+    }
+
+    /// Passes on what NATS said. A handle that may be of no use any more is dropped.
+    async fn note<T>(&self, bucket: &Arc<kv::Store>, said: Result<T, Unsaid>) -> Result<T, Unsaid> {
+        if matches!(said, Ok(_) | Err(Unsaid::Overtaken)) {
+            return said;
+        }
+        let mut handle = self.handle.lock().await;
+        handle.take_if(|held| Arc::ptr_eq(held, bucket));
+        match &said {
+            Err(Unsaid::Lost(why)) => {
+                tracing::debug!(why, "NATS is asked for the bucket of songs anew")
+            }
+            _ => self.complain_of_silence(),
         }
         said
     }
@@ -283,6 +343,26 @@ async fn last_written(bucket: &kv::Store, song: &str) -> Result<(Bytes, u64), Un
             _ => Err(Unsaid::Lost(error.to_string())),
         },
     }
+}
+
+/// Whether `JetStream` does not say if there is a bucket. Several servers that have no leader answer so.
+fn is_away(error: &KeyValueError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(|error: &GetStreamError| match error.kind() {
+        GetStreamErrorKind::Request => true,
+        GetStreamErrorKind::JetStream(error) => {
+            error.error_code() == ErrorCode::CLUSTER_NOT_AVAILABLE
+        }
+        GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => false,
+    })
+}
+
+/// Whether more copies are refused because there is one server under several names.
+fn is_of_one_server(error: &CreateKeyValueError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(|error: &CreateStreamError| {
+        matches!(error.kind(), CreateStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED)
+    })
 }
 
 async fn within<T>(asked: impl Future<Output = Result<T, Unsaid>>) -> Result<T, Unsaid> {

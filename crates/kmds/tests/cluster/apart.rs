@@ -109,7 +109,7 @@ async fn not_one_packet_of_a_door_goes_to_a_site() {
             for port in [nats.port(), port(&one), port(&two)] {
                 cable.reaches(port);
             }
-            door_of(cable.setup(&lab), &nats)
+            door_of(cable.setup(&lab), &nats.url())
         }
         None => super::door(&lab, &nats),
     };

@@ -23,6 +23,7 @@ mod midway;
 mod nats;
 mod pauses;
 mod relayed;
+mod replicas;
 mod room;
 mod shown;
 mod turns;
@@ -42,30 +43,35 @@ fn address(number: u8) -> IpAddr {
     IpAddr::from([127, 0, 7, number])
 }
 
-fn among(setup: Setup, nats: &Nats, name: &str) -> Setup {
+fn among(setup: Setup, urls: &str, name: &str) -> Setup {
     let recipes = harness::unhurried_recipes();
     setup
         .recipes(&recipes)
-        .set("KMDS_CLUSTER__NATS", &nats.url())
+        .set("KMDS_CLUSTER__NATS", urls)
         .set("KMDS_CLUSTER__NODE", name)
         .set("KMDS_CLUSTER__SHARED_DRIVE", "false")
 }
 
 /// A node that fetches from all sites, by this address.
 fn node(lab: &Lab, nats: &Nats, number: u8) -> Setup {
-    among(Setup::of(lab), nats, &format!("node-{number}"))
+    node_at(lab, &nats.url(), number)
+}
+
+/// The same, where these servers are NATS.
+fn node_at(lab: &Lab, urls: &str, number: u8) -> Setup {
+    among(Setup::of(lab), urls, &format!("node-{number}"))
         .set("KMDS_EGRESS__SOURCE_ADDRESS", &address(number).to_string())
 }
 
 /// A node that fetches from no site.
 fn door(lab: &Lab, nats: &Nats) -> Setup {
-    door_of(Setup::of(lab), nats)
+    door_of(Setup::of(lab), &nats.url())
 }
 
-fn door_of(setup: Setup, nats: &Nats) -> Setup {
+fn door_of(setup: Setup, urls: &str) -> Setup {
     ["YOUTUBE", "SOUNDCLOUD", "BANDCAMP"]
         .iter()
-        .fold(among(setup, nats, "door"), |setup, site| {
+        .fold(among(setup, urls, "door"), |setup, site| {
             setup.set(&format!("KMDS_{site}__ENABLED"), "false")
         })
 }

@@ -25,10 +25,7 @@ impl Nats {
 
     /// The same with these lines of configuration, which may name files in its folder.
     pub fn start_with(lines: impl FnOnce(&Folder) -> String) -> Option<Self> {
-        let Some(program) = std::env::var_os("KMDS_TEST_NATS") else {
-            eprintln!("SKIPPED: there is no NATS server (KMDS_TEST_NATS); `./test` installs one");
-            return None;
-        };
+        let program = program()?;
         let folder = Folder::new();
         std::fs::write(folder.path("nats.conf"), lines(&folder)).expect("a configuration");
         let child = spawn(Path::new(&program), &folder, "-1");
@@ -123,6 +120,15 @@ impl Drop for Nats {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// `None`, and a line on standard error, where there is no server to start.
+pub fn program() -> Option<std::ffi::OsString> {
+    let program = std::env::var_os("KMDS_TEST_NATS");
+    if program.is_none() {
+        eprintln!("SKIPPED: there is no NATS server (KMDS_TEST_NATS); `./test` installs one");
+    }
+    program
 }
 
 fn spawn(program: &Path, folder: &Folder, port: &str) -> Child {
