@@ -156,8 +156,8 @@ impl Drop for Servers {
     }
 }
 
-/// Asks again, as the answers say: a node that lost its server looks for another one, and a question that went by the killed
-/// server has no answer.
+/// Asks again, as the answers say: a node that lost its server looks for another one, and a question that went by the
+/// killed server has no answer.
 async fn whole(node: &Kmds, link: &str) -> Vec<u8> {
     let end = Instant::now() + PATIENCE;
     loop {
