@@ -9,7 +9,7 @@ use kmds_extract::{Failure, Kind, Site};
 
 use super::api::{ClusterStats, NodeSiteStats, NodeStats};
 use super::{App, Inner};
-use crate::cluster::{NOT_ASKED, NodeReport, Question, Reply, SiteReport, SongWanted};
+use crate::cluster::{Closed, NodeReport, Question, Reply, SiteReport, SongWanted, longer};
 use crate::jobs::{LaneId, store_failure};
 use crate::store::{Accepted, Key, StoreError};
 
@@ -27,12 +27,13 @@ impl App {
             let paused = lane
                 .paused_until
                 .map(|until| until.saturating_duration_since(now));
-            let limited = paused.max(inner.limited_for(site));
+            let limited = inner.limited(site, paused);
             let count = |songs: usize| i64::try_from(songs).unwrap_or(i64::MAX);
             inner.fetches_from(site).then(|| SiteReport {
                 site: site.as_str().to_owned(),
                 free: count(lane.limit) - count(lane.running) - count(lane.waiting),
-                limited_seconds: limited.map(|left| left.as_secs() + 1),
+                limited_seconds: limited.map(|closed| closed.left.as_secs() + 1),
+                is_challenged: limited.is_some_and(|closed| closed.kind == Kind::BotCheck),
             })
         });
         told.collect()
@@ -75,21 +76,33 @@ impl Inner {
         self.sites.get(&site).copied().unwrap_or(false) && self.client.closed(site).is_none()
     }
 
-    fn limited_for(&self, site: Site) -> Option<Duration> {
-        self.engines
-            .limited_for(site)
-            .max(self.peers.closed_for(site))
+    /// How long the site limits this node, and why. `paused`: its songs wait for so long.
+    fn limited(&self, site: Site, paused: Option<Duration>) -> Option<Closed> {
+        let said = self.engines.limited(site);
+        let said = longer(said.as_ref().and_then(Closed::by), self.peers.closed(site));
+        let kind = said.map_or(Kind::RateLimited, |closed| closed.kind);
+        longer(said, paused.map(|left| Closed { left, kind }))
     }
 
-    /// How long nothing of the site starts here.
-    fn pause_of(&self, site: Site) -> Option<Duration> {
+    /// How long no node that fetches from the site may ask it; `None` where one may.
+    pub(super) fn first_pause(&self, site: Site) -> Option<Duration> {
+        let left = |closed: Option<Closed>| closed.map_or(Duration::ZERO, |one| one.left);
+        let own = self.fetches_from(site).then(|| left(self.pause_of(site)));
+        let others = self.peers.pauses(site).into_iter();
+        let all = others.map(|(_, closed)| closed.left).chain(own);
+        all.min().filter(|pause| !pause.is_zero())
+    }
+
+    fn pause_of(&self, site: Site) -> Option<Closed> {
         let now = tokio::time::Instant::now();
         let lanes = self.table.stats().into_iter();
         let paused = lanes
             .filter(|lane| lane.lane == LaneId::Site(site))
             .find_map(|lane| lane.paused_until);
-        let paused = paused.map(|until| until.saturating_duration_since(now));
-        paused.max(self.limited_for(site))
+        self.limited(
+            site,
+            paused.map(|until| until.saturating_duration_since(now)),
+        )
     }
 
     /// Accepts a song as if a client had asked for it.
@@ -107,9 +120,8 @@ impl Inner {
             let sentence = format!("{site} is not asked from this node");
             return Err(Failure::new(Kind::RateLimited, sentence));
         }
-        if let Some(left) = self.pause_of(site) {
-            let sentence = format!("{site} {NOT_ASKED}");
-            return Err(Failure::new(Kind::RateLimited, sentence).after(left));
+        if let Some(closed) = self.pause_of(site) {
+            return Err(closed.not_asked(site));
         }
         let requester = self.table.requester_of_node(requester);
         let key = Key::original(track.id.clone(), form);

@@ -51,7 +51,7 @@ impl App {
     }
 
     async fn audio_of(&self, key: &Key, want: Want) -> Result<Audio, NotServed> {
-        match want {
+        let audio = match want {
             Want::WholeWithin(limit) => self.within(limit, key, self.inner.whole(key)).await,
             Want::PeekWithin(limit) => self.within(limit, key, self.inner.settled(key)).await,
             Want::Stream => self.inner.stream(key, false, true).await,
@@ -68,7 +68,8 @@ impl App {
                 };
                 answer.unwrap_or(Err(later))
             }
-        }
+        };
+        audio.map_err(|why| self.inner.with_pause(key, why))
     }
 }
 
@@ -135,13 +136,28 @@ impl Inner {
         Ok(finished(self.demand.finished(key).await?))
     }
 
+    /// Why a client gets no song, with the pause of its site: a row keeps no time.
+    fn with_pause(&self, key: &Key, why: NotServed) -> NotServed {
+        match why {
+            NotServed::Failed(failure) if is_of_address(failure.kind) => {
+                let pause = || self.first_pause(key.track().site());
+                NotServed::Failed(Failure {
+                    retry_after: failure.retry_after.or_else(pause),
+                    ..failure
+                })
+            }
+            why => why,
+        }
+    }
+
     /// Why another node does not get a song. A row keeps no time: the pause of this address is told.
     fn for_node(&self, key: &Key, why: Absent) -> NotServed {
         match why {
             Absent::Failed(failure) if is_of_address(failure.kind) => {
-                let left = self.peers.closed_for(key.track().site());
+                let closed = self.peers.closed(key.track().site());
+                let left = closed.map_or(LEAST_PAUSE, |closed| closed.left);
                 NotServed::Failed(Failure {
-                    retry_after: failure.retry_after.or(left).or(Some(LEAST_PAUSE)),
+                    retry_after: failure.retry_after.or(Some(left)),
                     ..failure
                 })
             }

@@ -129,7 +129,9 @@ impl Inner {
                     .paused_until
                     .map(|until| until.saturating_duration_since(now));
                 let of_links = match lane.lane {
-                    LaneId::Site(site) => self.engines.limited_for(site),
+                    LaneId::Site(site) => {
+                        self.engines.limited(site).and_then(|told| told.retry_after)
+                    }
                     LaneId::Copies | LaneId::Conversions | LaneId::Relays => None,
                 };
                 let paused_for = of_songs.max(of_links);

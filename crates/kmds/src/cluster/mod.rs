@@ -57,12 +57,12 @@ use serde::{Deserialize, Serialize};
 
 pub use membership::Membership;
 pub use nodes::{NodeReport, SiteReport};
-pub use peers::{LEAST_PAUSE, NOT_ASKED, Peers};
+pub use peers::{LEAST_PAUSE, Peers};
 pub use questions::{
     CancelTold, FormTold, ListTold, NewsTold, PlaceTold, Question, Reply, SongTold, SongWanted,
     Sought,
 };
-pub use refusals::{is_of_address, passes_on, sooner};
+pub use refusals::{Closed, NOT_ASKED, is_of_address, longer, passes_on, sooner};
 
 /// Names the node that sends a request to another one's HTTP.
 pub const NODE_HEADER: &str = "kmds-node";
@@ -178,8 +178,8 @@ pub trait Network: Send + Sync {
     fn nodes(&self) -> Vec<NodeReport>;
     /// Notes that a node has one place less than it told.
     fn took(&self, node: &str, site: Site);
-    /// Notes that the site limits a node for so long.
-    fn limited(&self, node: &str, site: Site, pause: Duration);
+    /// Notes that the site limits a node.
+    fn limited(&self, node: &str, site: Site, closed: Closed);
     /// Tells the other nodes of this one now, and not at the next beat only.
     fn tell_now(&self);
     /// `None` if the node does not answer in time.

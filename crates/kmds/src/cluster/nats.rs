@@ -33,8 +33,8 @@ use super::relay::Relay;
 use super::reports::Reports;
 use super::songs::ANSWERS_WITHIN;
 use super::{
-    Answering, Arriving, Claim, Finished, HearingNews, Network, NewsTold, NodeReport, NotGiven,
-    Service, TellingNews,
+    Answering, Arriving, Claim, Closed, Finished, HearingNews, Network, NewsTold, NodeReport,
+    NotGiven, Service, TellingNews,
 };
 use crate::config::{ClusterConfig, ClusterToken};
 
@@ -412,9 +412,9 @@ impl Network for Nats {
         self.reports.known().took(node, site);
     }
 
-    fn limited(&self, node: &str, site: Site, pause: Duration) {
+    fn limited(&self, node: &str, site: Site, closed: Closed) {
         let known = self.reports.known();
-        known.limited(node, site, pause, Instant::now());
+        known.limited(node, site, closed, Instant::now());
     }
 
     fn tell_now(&self) {

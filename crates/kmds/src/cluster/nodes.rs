@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use kmds_extract::Site;
+use kmds_extract::{Kind, Site};
 use serde::{Deserialize, Serialize};
+
+use super::Closed;
 
 /// A node's report to the others: every two seconds, and when a site begins to limit it. A node ignores fields that its
 /// version does not know.
@@ -31,13 +33,22 @@ pub struct SiteReport {
     pub free: i64,
     /// How long the site limits this address.
     pub limited_seconds: Option<u64>,
+    /// The site asks this address for proof of a human; a node of an older version does not tell.
+    #[serde(default)]
+    pub is_challenged: bool,
 }
 
 impl NodeReport {
     /// How long the site limits the node: zero where it does not. `None` for a node that does not fetch from the site.
-    pub(super) fn pause(&self, site: Site) -> Option<Duration> {
+    pub(super) fn closed(&self, site: Site) -> Option<Closed> {
         let told = self.sites.iter().find(|told| told.site == site.as_str())?;
-        Some(Duration::from_secs(told.limited_seconds.unwrap_or(0)))
+        let kind = if told.is_challenged {
+            Kind::BotCheck
+        } else {
+            Kind::RateLimited
+        };
+        let left = Duration::from_secs(told.limited_seconds.unwrap_or(0));
+        Some(Closed { left, kind })
     }
 }
 
@@ -71,6 +82,7 @@ mod tests {
                 site: "youtube".to_owned(),
                 free,
                 limited_seconds,
+                is_challenged: false,
             }],
             leaves: false,
         }

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use kmds_extract::{Failure, Format, Kind, Site, TrackId};
 use parking_lot::Mutex;
 
-use super::refusals::{asks_on, is_of_address, sooner};
+use super::refusals::{Closed, asks_on, is_of_address, sooner};
 use super::{
     Arriving, Claim, Finished, Network, NodeReport, NotGiven, Question, Reply, SongWanted, nodes,
     questions,
@@ -34,8 +34,6 @@ const TAKES_WITHIN: Duration = Duration::from_secs(5);
 const CLOSED_FOR: Duration = Duration::from_secs(60);
 pub const LEAST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// What a node says that refuses a song without a question to the site, since the site limits it.
-pub const NOT_ASKED: &str = "limits requests from this node's address";
 
 /// The other nodes, if there are any. Cheap to clone.
 #[derive(Clone, Default)]
@@ -45,8 +43,8 @@ struct Joined {
     network: Arc<dyn Network>,
     /// Nodes whose HTTP gave no connection, and until when they are asked last.
     unreachable: Mutex<HashMap<String, Instant>>,
-    /// Until when a site is not asked from this address.
-    closed: Mutex<HashMap<Site, Instant>>,
+    /// Until when a site is not asked from this address, and the kind of its refusal.
+    closed: Mutex<HashMap<Site, (Instant, Kind)>>,
     /// The same for its pages, and what it said.
     pages_closed: Mutex<HashMap<Site, (Instant, Failure)>>,
 }
@@ -191,8 +189,8 @@ impl Peers {
         joined.note_refusal(node, site, &failure);
         let mut pauses = self.pauses(site).into_iter();
         match pauses.find(|(told, _)| told == node) {
-            Some((_, pause)) if failure.kind == Kind::RateLimited => Failure {
-                retry_after: failure.retry_after.or(Some(pause)),
+            Some((_, closed)) if failure.kind == Kind::RateLimited => Failure {
+                retry_after: failure.retry_after.or(Some(closed.left)),
                 ..failure
             },
             _ => failure,
@@ -201,10 +199,10 @@ impl Peers {
 
     /// The other nodes that fetch from this site, and how long it limits each of them; zero where it does not.
     #[must_use]
-    pub fn pauses(&self, site: Site) -> Vec<(String, Duration)> {
+    pub fn pauses(&self, site: Site) -> Vec<(String, Closed)> {
         let nodes = self.nodes().into_iter();
-        let pauses = nodes.filter_map(|node| Some((node.pause(site)?, node.node)));
-        pauses.map(|(pause, node)| (node, pause)).collect()
+        let pauses = nodes.filter_map(|node| Some((node.closed(site)?, node.node)));
+        pauses.map(|(closed, node)| (node, closed)).collect()
     }
 
     /// Tells a node that makes a song that a client waits for it here.
@@ -319,8 +317,8 @@ impl Peers {
     #[must_use]
     pub fn others_fetch(&self, site: Site) -> bool {
         let nodes = self.nodes();
-        let mut pauses = nodes.iter().filter_map(|node| node.pause(site));
-        pauses.any(|pause| pause.is_zero())
+        let mut pauses = nodes.iter().filter_map(|node| node.closed(site));
+        pauses.any(|closed| closed.left.is_zero())
     }
 
     /// Whether another node fetches from any site.
@@ -330,17 +328,19 @@ impl Peers {
     }
 
     /// The site has refused audio to this address: other nodes are asked for so long, and hear of it at once.
-    pub fn close(&self, site: Site, pause: Duration) {
+    pub fn close(&self, site: Site, kind: Kind, pause: Duration) {
         let Some(joined) = self.others() else { return };
         let now = Instant::now();
         let until = now + pause.clamp(LEAST_PAUSE, LONGEST_PAUSE);
         let before = {
             let mut closed = joined.closed.lock();
             let before = closed.get(&site).copied();
-            closed.insert(site, before.map_or(until, |before| before.max(until)));
+            if before.is_none_or(|(before, _)| before < until) {
+                closed.insert(site, (until, kind));
+            }
             before
         };
-        if before.is_none_or(|before| before <= now) {
+        if before.is_none_or(|(before, _)| before <= now) {
             joined.network.tell_now();
         }
     }
@@ -350,7 +350,7 @@ impl Peers {
     pub fn refused(&self, site: Site, kind: Kind, told: Option<Duration>) {
         let goes_on = kind == Kind::BotCheck && self.pauses(site).is_empty();
         if let Some(pause) = told.or((!goes_on).then_some(CLOSED_FOR)) {
-            self.close(site, pause);
+            self.close(site, kind, pause);
         }
     }
 
@@ -380,12 +380,12 @@ impl Peers {
         (!left.is_zero()).then(|| failure.after(wait))
     }
 
-    /// How long the site is not asked from this address.
+    /// How long the site is not asked from this address, and why.
     #[must_use]
-    pub fn closed_for(&self, site: Site) -> Option<Duration> {
-        let until = *self.others()?.closed.lock().get(&site)?;
+    pub fn closed(&self, site: Site) -> Option<Closed> {
+        let (until, kind) = *self.others()?.closed.lock().get(&site)?;
         let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
+        (!left.is_zero()).then_some(Closed { left, kind })
     }
 }
 
@@ -396,7 +396,7 @@ impl Joined {
         let is_song = matches!(question, Question::Song(_));
         let mut reports = self.network.nodes();
         reports.retain(|report| {
-            let is_limited = report.pause(site).is_some_and(|pause| !pause.is_zero());
+            let is_limited = report.closed(site).is_some_and(|one| !one.left.is_zero());
             !(tried.contains(&report.node) || is_song && is_limited)
         });
         let nodes = nodes::in_order(&reports, site);
@@ -414,8 +414,11 @@ impl Joined {
     fn note_refusal(&self, node: &str, site: Site, failure: &Failure) {
         if is_of_address(failure.kind) {
             let pause = failure.retry_after.unwrap_or(LEAST_PAUSE);
-            self.network
-                .limited(node, site, pause.clamp(LEAST_PAUSE, LONGEST_PAUSE));
+            let closed = Closed {
+                left: pause.clamp(LEAST_PAUSE, LONGEST_PAUSE),
+                kind: failure.kind,
+            };
+            self.network.limited(node, site, closed);
         }
     }
 

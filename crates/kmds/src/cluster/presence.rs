@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kmds_extract::Site;
+use kmds_extract::{Kind, Site};
 use parking_lot::Mutex;
 
-use super::{NodeReport, SiteReport};
+use super::{Closed, NodeReport, SiteReport};
 
 /// The version of the nodes' messages. Nodes of another version are ignored.
 pub(super) const PROTOCOL: u32 = 1;
@@ -105,11 +105,15 @@ impl LastReports {
         self.change(node, site, |_, told| told.free -= 1);
     }
 
-    /// Notes that the site limits the node for so long, until the node's next report.
-    pub(super) fn limited(&self, node: &str, site: Site, pause: Duration, now: Instant) {
+    /// Notes that the site limits the node, until the node's next report.
+    pub(super) fn limited(&self, node: &str, site: Site, closed: Closed, now: Instant) {
         self.change(node, site, |at, told| {
-            let end = now.saturating_duration_since(at).saturating_add(pause);
-            told.limited_seconds = told.limited_seconds.max(Some(end.as_secs()));
+            let age = now.saturating_duration_since(at);
+            let end = Some(age.saturating_add(closed.left).as_secs());
+            if end >= told.limited_seconds {
+                told.limited_seconds = end;
+                told.is_challenged = closed.kind == Kind::BotCheck;
+            }
         });
     }
 
@@ -156,6 +160,7 @@ mod tests {
                 site: "youtube".to_owned(),
                 free,
                 limited_seconds,
+                is_challenged: false,
             }],
             leaves: false,
         }
@@ -197,7 +202,11 @@ mod tests {
         known.hear(report("a", 1, Some(4)), now);
         let pauses = [0, 1, 3, 4].map(pause_after);
         assert_eq!(pauses, [Some(4), Some(3), Some(1), None]);
-        known.limited("a", Site::YouTube, seconds(9), now + seconds(2));
+        let closed = Closed {
+            left: seconds(9),
+            kind: Kind::BotCheck,
+        };
+        known.limited("a", Site::YouTube, closed, now + seconds(2));
         assert_eq!(pause_after(2), Some(9), "a refusal tells it too");
         known.hear(report("a", 1, None), now + seconds(3));
         assert_eq!(pause_after(3), None, "the node knows best");

@@ -1,8 +1,43 @@
 //! Which refusals of one node another one may avoid. Pure.
 
-use kmds_extract::{Failure, Kind};
+use std::time::Duration;
+
+use kmds_extract::{Failure, Kind, Site};
 
 use super::Question;
+
+/// A node says this of a site that limits it, when it refuses a song without a question to the site.
+pub const NOT_ASKED: &str = "limits requests from this node's address";
+
+/// A site is not asked from an address: for how long, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    pub left: Duration,
+    pub kind: Kind,
+}
+
+impl Closed {
+    /// What a refusal means; `None` if it names no time.
+    #[must_use]
+    pub fn by(failure: &Failure) -> Option<Self> {
+        let kind = failure.kind;
+        failure.retry_after.map(|left| Self { left, kind })
+    }
+
+    /// What a node says that refuses a song without a question to the site.
+    #[must_use]
+    pub fn not_asked(self, site: Site) -> Failure {
+        Failure::new(self.kind, format!("{site} {NOT_ASKED}")).after(self.left)
+    }
+}
+
+/// Of two the one that lasts longer.
+#[must_use]
+pub fn longer(one: Option<Closed>, other: Option<Closed>) -> Option<Closed> {
+    one.into_iter()
+        .chain(other)
+        .max_by_key(|closed| closed.left)
+}
 
 /// Whether the site has refused this address, and is not asked from it for a while.
 #[must_use]
@@ -41,8 +76,6 @@ pub fn sooner(before: Option<Failure>, last: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

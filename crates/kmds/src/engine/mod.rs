@@ -15,7 +15,8 @@ use std::time::Instant;
 use kmds_extract::choose::Accept;
 use kmds_extract::search::{Hit, SearchSite};
 use kmds_extract::{
-    Collection, ExtractError, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream, Track,
+    Collection, ExtractError, Failure, Kind, Lack, Link, Refreshed, Resolved, Site, Source, Stream,
+    Track,
 };
 
 use crate::config::Config;
@@ -279,11 +280,11 @@ impl Engines {
         }
     }
 
-    /// How long this site gets no request, since it limits KMDS.
+    /// The site's refusal, and how long it gets no request for that.
     #[must_use]
-    pub fn limited_for(&self, site: Site) -> Option<std::time::Duration> {
+    pub fn limited(&self, site: Site) -> Option<Failure> {
         let refusal = self.backoffs.refusal(site)?;
-        kmds_extract::Failure::from(&refusal).retry_after
+        Some(Failure::from(&refusal))
     }
 
     #[must_use]

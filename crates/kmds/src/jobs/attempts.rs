@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::fill::FillError;
 use super::internal;
 use super::job::Relay;
+use crate::cluster::{Closed, is_of_address};
 use crate::download::{DownloadError, Remedy};
 use crate::store::{Lease, StoreError};
 
@@ -30,12 +31,25 @@ pub(super) enum End {
     },
     /// The site serves the audio from that time on: the job leaves its place to others.
     NotBefore(Instant),
-    /// No node may ask the site before that time, and the song was not tried everywhere: all songs of the site wait.
-    AllLimited(Instant),
+    /// No node may ask the site, and the song was not tried everywhere: all songs of the site wait.
+    AllLimited(Closed),
     /// Another node is to bring the song, or (`None`) this one after all: the job leaves its place to others.
     HandedOver(Option<Relay>),
     /// Cancelled, or the service stops: the catalog decides what happens next.
     Stopped,
+}
+
+/// A limit that is not waited for any longer. A node that was not asked may be challenged: it says so.
+pub(super) fn of_limit(failure: Failure) -> Failure {
+    let kind = failure.kind;
+    Failure {
+        kind: if is_of_address(kind) {
+            kind
+        } else {
+            Kind::RateLimited
+        },
+        ..failure
+    }
 }
 
 impl From<StoreError> for End {

@@ -15,13 +15,14 @@ use kmds_extract::{Failure, Format, Kind, Site, Track};
 use tokio::time::Instant;
 
 use super::arrival::{Arrival, Broken, STREAM};
-use super::attempts::End;
+use super::attempts::{End, of_limit};
 use super::fill::{self, LONGEST_HELD_WAIT, Work};
 use super::job::Relay;
 use super::names;
 use super::run::Run;
 use crate::cluster::{
-    Claim, Finished, NOT_ASKED, NotGiven, SongWanted, is_of_address, passes_on, song_name, sooner,
+    Claim, Closed, Finished, NOT_ASKED, NotGiven, SongWanted, is_of_address, passes_on, song_name,
+    sooner,
 };
 use crate::store::{Lease, OnDrive, Publish, Row};
 
@@ -80,9 +81,7 @@ fn listeners_wait(end: &End) -> bool {
     match end {
         End::HandedOver(_) | End::NotBefore(_) => true,
         End::Limited { told, .. } => told.is_none_or(|told| told <= LONGEST_HELD_WAIT),
-        End::AllLimited(until) => {
-            until.saturating_duration_since(Instant::now()) <= LONGEST_HELD_WAIT
-        }
+        End::AllLimited(closed) => closed.left <= LONGEST_HELD_WAIT,
         End::Failed(_) | End::Stopped => false,
     }
 }
@@ -100,20 +99,17 @@ fn passed_on(end: End) -> Result<End, End> {
 fn failed(end: End) -> End {
     match end {
         End::Limited { told, failure } => End::Failed(Failure {
-            kind: Kind::RateLimited,
             retry_after: told.or(failure.retry_after),
-            ..failure
+            ..of_limit(failure)
         }),
         end => end,
     }
 }
 
-fn limited(site: Site, retry_after: Option<Duration>) -> Failure {
-    let sentence = format!("{site} {NOT_ASKED}");
-    Failure {
-        retry_after,
-        ..Failure::new(Kind::RateLimited, sentence)
-    }
+/// `None`: the pause has just ended.
+fn not_asked(site: Site, closed: Option<Closed>) -> Failure {
+    let just_ended = || Failure::new(Kind::RateLimited, format!("{site} {NOT_ASKED}"));
+    closed.map_or_else(just_ended, |closed| closed.not_asked(site))
 }
 
 impl Elsewhere<'_> {
@@ -122,7 +118,7 @@ impl Elsewhere<'_> {
         if let Some(format) = self.on_the_drive().await? {
             return Ok(format);
         }
-        let (relay, closed) = (self.work.job.relay(), at.closed_for(site));
+        let (relay, closed) = (self.work.job.relay(), at.closed(site));
         let refused = match &relay {
             Some(Relay::Holder) => return self.by_its_holder().await,
             // This address may ask again.
@@ -138,7 +134,7 @@ impl Elsewhere<'_> {
         };
         if at.table().is_for_nodes_only(&self.work.job.key) {
             // The node that asked for it asks a third one itself.
-            return Err(refused.map_or_else(|| End::Failed(limited(site, closed)), failed));
+            return Err(refused.map_or_else(|| End::Failed(not_asked(site, closed)), failed));
         }
         self.tell_elsewhere(true);
         if fetches && relay.is_none() {
@@ -295,12 +291,12 @@ impl Elsewhere<'_> {
                     continue;
                 }
                 Err(failure) => {
-                    if let Some(pause) = self.first_untried() {
-                        return Err(match at.all_closed_for(site) {
-                            Some(pause) => End::AllLimited(Instant::now() + pause),
+                    if let Some(first) = self.first_untried() {
+                        return Err(match at.all_closed(site) {
+                            Some(closed) => End::AllLimited(closed),
                             None => End::Limited {
-                                told: Some(pause),
-                                failure: last.map_or_else(|| limited(site, Some(pause)), of_end),
+                                told: Some(first.left),
+                                failure: last.map_or_else(|| first.not_asked(site), of_end),
                             },
                         });
                     }
@@ -338,14 +334,14 @@ impl Elsewhere<'_> {
 
     /// The shortest pause of the nodes that the site limits now and where it has not refused this song: only when each node
     /// was refused does the song's wait count.
-    fn first_untried(&self) -> Option<Duration> {
+    fn first_untried(&self) -> Option<Closed> {
         let (at, site) = (self.work.at, self.track.id.site());
         let refused_by = self.work.job.refused_by();
-        let own = at.fetches(site).then(|| at.closed_for(site)).flatten();
-        let own = own.map(|pause| (HERE.to_owned(), pause));
+        let own = at.fetches(site).then(|| at.closed(site)).flatten();
+        let own = own.map(|closed| (HERE.to_owned(), closed));
         let all = at.peers.pauses(site).into_iter().chain(own);
-        let untried = all.filter(|(node, pause)| !pause.is_zero() && !refused_by.contains(node));
-        untried.map(|(_, pause)| pause).min()
+        let untried = all.filter(|(node, one)| !one.left.is_zero() && !refused_by.contains(node));
+        untried.map(|(_, one)| one).min_by_key(|one| one.left)
     }
 
     /// The node that has the song, else one that takes it.
@@ -481,7 +477,8 @@ fn refusal_of_address(end: &End) -> Option<(Kind, Option<Duration>)> {
 
 /// What a node's refusal means for the job.
 fn ended(failure: Failure) -> End {
-    if failure.kind == Kind::RateLimited {
+    // A song that the site was not asked for waits, although another one was challenged.
+    if failure.kind == Kind::RateLimited || failure.sentence.contains(NOT_ASKED) {
         End::Limited {
             told: failure.retry_after,
             failure,

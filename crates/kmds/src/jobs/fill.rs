@@ -248,7 +248,7 @@ impl Work<'_> {
             waits += 1;
             tracing::info!(track = %self.job.key.track(), wait_s = wait.as_secs(), "the site limits us in mid-file; waiting");
             if others_fetch {
-                peers.close(site, wait);
+                peers.close(site, error.kind(), wait);
                 self.at
                     .table()
                     .wait_alone(self.job, Instant::now() + wait)

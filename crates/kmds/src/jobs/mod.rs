@@ -45,11 +45,10 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kmds_extract::{Failure, Kind, Site};
 
-use crate::cluster::Peers;
+use crate::cluster::{Closed, Peers, longer};
 use crate::config::OpusForm;
 use crate::convert::Ffmpeg;
 use crate::engine::Engines;
@@ -91,11 +90,10 @@ impl Context {
         self.demand.table()
     }
 
-    /// How long this address sends no request to the site.
-    fn closed_for(&self, site: Site) -> Option<Duration> {
-        self.peers
-            .closed_for(site)
-            .max(self.engines.limited_for(site))
+    /// How long this address sends no request to the site, and why.
+    fn closed(&self, site: Site) -> Option<Closed> {
+        let said = self.engines.limited(site);
+        longer(said.as_ref().and_then(Closed::by), self.peers.closed(site))
     }
 
     fn fetches(&self, site: Site) -> bool {
@@ -104,13 +102,14 @@ impl Context {
 
     /// How long none of the nodes that fetch from the site may ask it, this one included; `None` where one may, or
     /// where there is none.
-    fn all_closed_for(&self, site: Site) -> Option<Duration> {
-        let own = self
-            .fetches(site)
-            .then(|| self.closed_for(site).unwrap_or_default());
-        let others = self.peers.pauses(site).into_iter().map(|(_, pause)| pause);
-        let first = others.chain(own).min();
-        first.filter(|pause| !pause.is_zero())
+    fn all_closed(&self, site: Site) -> Option<Closed> {
+        let own = self.fetches(site).then(|| self.closed(site));
+        if own == Some(None) {
+            return None;
+        }
+        let others = self.peers.pauses(site).into_iter().map(|(_, one)| one);
+        let first = others.chain(own.flatten()).min_by_key(|one| one.left);
+        first.filter(|closed| !closed.left.is_zero())
     }
 }
 

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::attempts::End;
+use super::attempts::{End, of_limit};
 use super::fill::{LONGEST_HELD_WAIT, Work};
 use super::job::Job;
 use super::run::Run;
 use super::{Context, elsewhere, internal, renditions};
+use crate::cluster::Closed;
 use crate::store::State;
 
 /// A node may come that the site does not limit: after so long it is looked for one.
@@ -102,7 +103,7 @@ impl Workers {
                 let hold_back = || self.at.table().hold_back(job, until);
                 self.requeue(job, hold_back).await;
             }
-            Err(End::AllLimited(until)) => self.wait_for_a_node(job, until).await,
+            Err(End::AllLimited(closed)) => self.wait_for_a_node(job, closed).await,
             Err(End::HandedOver(relay)) => {
                 let hand_over = || self.at.table().hand_over(job, relay);
                 self.requeue(job, hand_over).await;
@@ -193,11 +194,7 @@ impl Workers {
         }
         let recipes = self.at.recipes.current();
         let Some(wait) = job.wait_for_limit(told, Duration::MAX, &recipes) else {
-            let limited = Failure {
-                kind: Kind::RateLimited,
-                ..failure
-            };
-            self.give_up(job, limited).await;
+            self.give_up(job, of_limit(failure)).await;
             return;
         };
         if wait > LONGEST_HELD_WAIT {
@@ -209,8 +206,9 @@ impl Workers {
             let (table, now) = (self.at.table(), Instant::now());
             if self.at.peers.are_none() {
                 table.requeue_after(job, wait);
-            } else if let Some(left) = self.at.all_closed_for(job.key.track().site()) {
-                table.hold_back_and_pause(job, now + wait, now + left.min(LOOK_AGAIN));
+            } else if let Some(closed) = self.at.all_closed(job.key.track().site()) {
+                let again = now + closed.left.min(LOOK_AGAIN);
+                table.hold_back_and_pause(job, now + wait, again);
             } else {
                 // Other nodes fetch the site's other songs meanwhile.
                 table.hold_back(job, now + wait);
@@ -220,18 +218,18 @@ impl Workers {
     }
 
     /// The site's songs wait for the first node that may ask it. The song itself was not refused: its pauses do not grow.
-    async fn wait_for_a_node(&self, job: &Job, until: Instant) {
+    async fn wait_for_a_node(&self, job: &Job, closed: Closed) {
         let (now, site) = (Instant::now(), job.key.track().site());
-        let wait = until.saturating_duration_since(now);
+        let Closed { left: wait, kind } = closed;
         if wait > self.at.recipes.current().time.limit_wait {
             let sentence = format!("{site} limits the addresses of all nodes");
-            let limited = Failure::new(Kind::RateLimited, sentence).after(wait);
+            let limited = Failure::new(kind, sentence).after(wait);
             self.give_up(job, limited).await;
             return;
         }
         tracing::debug!(track = %job.key.track(), wait_ms = wait.as_millis(), "the site limits all nodes; waiting");
-        let again = until.min(now + LOOK_AGAIN);
-        let requeue = || self.at.table().requeue_first(job, until, again);
+        let again = now + wait.min(LOOK_AGAIN);
+        let requeue = || self.at.table().requeue_first(job, now + wait, again);
         self.requeue(job, requeue).await;
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use kmds_lab::{Fault, Kind, Lab};
 use serde_json::Value;
 
+use super::harness::{Kmds, unhurried_recipes};
 use super::nats::Nats;
 use super::{acquainted, address, asked_from, door, node, seen_from};
 
@@ -75,4 +76,48 @@ async fn where_all_addresses_are_refused_each_was_tried_and_the_kind_and_the_tim
     for line in ["kmds_cluster_connected 1", "kmds_cluster_nodes 2"] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+/// What a listener is told instead of the song: the kind, and the pause in seconds.
+async fn not_sent(node: &Kmds, song: &kmds_lab::Song) -> (String, u64) {
+    let path = format!("/api/v1/tracks/soundcloud/{}/audio?stream=true", song.id());
+    let answer = node.get(&path).await;
+    let pause = answer.headers().get("retry-after");
+    let pause = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
+    let text = answer.text().await.expect("a body");
+    let told: Value = serde_json::from_str(&text).expect("JSON");
+    let kind = told["kind"].as_str().unwrap_or_default().to_owned();
+    (kind, pause.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn where_all_addresses_are_challenged_for_long_a_song_that_none_asks_for_is_told_so_too() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let recipes = unhurried_recipes().replace("[time]\n", "[time]\nlimit_wait = 5.0\n");
+    let one = node(&lab, &nats, 1).recipes(&recipes).start();
+    let two = node(&lab, &nats, 2).recipes(&recipes).start();
+    let door = door(&lab, &nats).recipes(&recipes).start();
+    acquainted(&[&one, &two, &door]).await;
+    let known = async |node: &Kmds, name: &str| {
+        let song = lab.soundcloud().track(name).seconds(5.0).publish();
+        let asked = serde_json::json!({ "url": song.link(), "prefetch": "none" });
+        assert_eq!(node.v1_fetch(asked).await.0, 200);
+        song
+    };
+    let challenged = known(&door, "challenged").await;
+    let later = known(&door, "later").await;
+    let own = known(&one, "own").await;
+    lab.inject(Fault::BotCheck.on_pages());
+    lab.forget_requests();
+    assert_eq!(not_sent(&door, &challenged).await.0, "bot_check");
+    let both = [address(1), address(2)].into();
+    assert_eq!(seen_from(&lab), both, "each was challenged");
+    lab.forget_requests();
+    for (asked, song) in [(&door, &later), (&one, &own)] {
+        let (kind, pause) = not_sent(asked, song).await;
+        assert_eq!(kind, "bot_check", "{}", song.title());
+        assert!((500..=601).contains(&pause), "{pause} s");
+    }
+    assert_eq!(seen_from(&lab), [].into(), "no address asks again");
 }
