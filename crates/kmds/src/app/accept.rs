@@ -273,10 +273,11 @@ impl Inner {
         if listed || !track.streams.is_empty() {
             return Ok(expected);
         }
-        let format = self
-            .format_before(track, accept)
-            .await?
-            .unwrap_or(expected.format);
+        let before = match self.format_before(track, accept).await? {
+            None => self.form_at_others(&track.id, accept).await,
+            before => before,
+        };
+        let format = before.unwrap_or(expected.format);
         Ok(formats::Expected {
             format,
             approximate_size: formats::estimate(track, format, &recipes),

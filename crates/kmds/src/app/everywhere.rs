@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt as _;
-use kmds_extract::{Failure, TrackId};
+use kmds_extract::choose::Accept;
+use kmds_extract::{Failure, Format, TrackId};
 
 use super::api::{Event, EventName, Key, State};
 use super::cancel::{Cancelled, Ended};
@@ -203,17 +204,27 @@ impl Inner {
         self.store.find_name(name).await
     }
 
-    async fn learn(&self, sought: Sought) {
-        let replies = self.peers.ask_all(&Question::Find(sought)).await;
-        // Nodes that know the same form tell the same of it.
+    /// The form in which another node has the song for the same request: in another one it would be fetched again.
+    pub(super) async fn form_at_others(&self, id: &TrackId, accept: &Accept) -> Option<Format> {
+        let mut told = self.told_of(Sought::Song(id.clone())).await;
+        let same = told.find(|told| told.accept == *accept)?;
+        Some(same.form)
+    }
+
+    /// The forms of a song that other nodes know. Nodes that know the same form tell the same of it.
+    async fn told_of(&self, sought: Sought) -> impl Iterator<Item = FormTold> + use<> {
         let mut forms = BTreeMap::new();
-        for reply in replies {
+        for reply in self.peers.ask_all(&Question::Find(sought)).await {
             if let Reply::Forms(told) = reply {
                 let named = told.into_iter().map(|form| (form.form.ext(), form));
                 forms.extend(named);
             }
         }
-        let told = forms.into_values();
+        forms.into_values()
+    }
+
+    async fn learn(&self, sought: Sought) {
+        let told = self.told_of(sought).await;
         let (keys, rows): (Vec<_>, Vec<_>) = told.map(as_known).unzip();
         if rows.is_empty() {
             return;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use kmds_lab::soundcloud::Format::Mp3Progressive;
 use kmds_lab::{Fault, Lab, Song};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::nats::Nats;
-use super::{acquainted, door, node};
+use super::{acquainted, door, node, times_fetched};
 use crate::harness::Kmds;
+use crate::harness::replies::Reply;
 
 fn path(song: &Song) -> String {
     format!("/api/v1/tracks/bandcamp/{}", song.id())
@@ -67,6 +69,30 @@ async fn what_one_node_gave_out_is_served_by_another() {
     );
     let nothing = second.get("/api/v1/tracks/bandcamp/1-2").await;
     assert_eq!(nothing.status(), 404);
+}
+
+#[tokio::test]
+async fn a_song_gets_the_form_in_which_another_node_has_it() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    // Most songs of the site are M4A as well.
+    let song = lab.soundcloud().track("mp3").formats(&[Mp3Progressive]);
+    let song = song.seconds(20.0).publish();
+    let one = node(&lab, &nats, 1).start();
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    // Node 1 knows the song, for another request only, and not what the site has of it.
+    let asked = json!({ "url": song.link(), "accept": ["opus"], "prefetch": "none" });
+    assert_eq!(one.v1_fetch(asked).await.0, 200);
+    let (status, at_two) = two.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{at_two}");
+    assert!(two.whole(&at_two.songs[0]).await == song.bytes());
+    let (status, at_one) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{at_one}");
+    assert!(one.whole(&at_one.songs[0]).await == song.bytes());
+    let name = |reply: &Reply| reply.songs[0].url.rsplit('=').next().map(str::to_owned);
+    assert_eq!(name(&at_one), name(&at_two));
+    assert!(times_fetched(&lab, &song) < 1.5);
 }
 
 #[tokio::test]
