@@ -138,10 +138,19 @@ fn queue(config: &Config) -> Queue {
     let relays = config.cluster.as_ref().map(|_| config.queue_max_downloads);
     // Copies and conversions have their own limits: they must not take the places of downloads.
     // So have songs from other nodes, which wait for downloads there, as songs there wait for downloads here.
-    Queue::new(
+    let mut queue = Queue::new(
         config.queue_max_downloads + config.ffmpeg.max * 3 + relays.unwrap_or(0),
         sites
             .chain([copies, conversions])
             .chain(relays.map(|most| (LaneId::Relays, most))),
-    )
+    );
+    if let Some(most) = relays {
+        // Songs may hold all places that only wait their turn at other nodes: a song with a listener passes them.
+        let switched_off = config.sites.iter().filter(|(_, of)| !of.enabled);
+        let by_others = switched_off.map(|(site, _)| LaneId::Site(*site));
+        by_others
+            .chain([LaneId::Relays])
+            .for_each(|lane| queue.spare(lane, most));
+    }
+    queue
 }

@@ -55,6 +55,8 @@ pub struct LaneStats {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     limit: usize,
+    /// So many places more for songs that a client waits for.
+    spare: usize,
     running: usize,
     /// Songs that a client waits for, in order.
     wanted: VecDeque<Key>,
@@ -103,6 +105,11 @@ impl Lane {
         self.take_out(key);
     }
 
+    /// So many places more for songs that a client waits for.
+    pub(super) const fn spare(&mut self, places: usize) {
+        self.spare = places;
+    }
+
     /// A song takes a place.
     pub(super) const fn start(&mut self) {
         self.running += 1;
@@ -115,6 +122,11 @@ impl Lane {
 
     pub(super) const fn running(&self) -> usize {
         self.running
+    }
+
+    /// What counts in the limit of all lanes.
+    pub(super) fn counted(&self) -> usize {
+        self.running.min(self.limit)
     }
 
     pub(super) const fn has_place(&self) -> bool {
@@ -151,7 +163,16 @@ impl Lane {
 
     /// Whether a song may start now.
     pub(super) fn is_free(&self, now: Instant) -> bool {
-        self.has_place() && self.paused_until.is_none_or(|until| until <= now)
+        self.has_place() && !self.is_paused(now)
+    }
+
+    /// Whether a song that a client waits for may take a spare place now.
+    pub(super) fn has_spare(&self, now: Instant) -> bool {
+        self.spare > 0 && self.running < self.limit + self.spare && !self.is_paused(now)
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| until > now)
     }
 
     /// The first song that a client waits for; it leaves the lane, as in the next function.

@@ -14,7 +14,6 @@ use crate::store::Key;
 #[derive(Debug)]
 pub struct Queue {
     lanes: BTreeMap<LaneId, Lane>,
-    running: usize,
     limit: usize,
     waiting: HashMap<Key, Waiting>,
     /// The songs that clients will play next, for each queue in its order. A queue that had its turn goes to the end.
@@ -41,11 +40,17 @@ impl Queue {
             .collect();
         Self {
             lanes,
-            running: 0,
             limit,
             waiting: HashMap::new(),
             coming: VecDeque::new(),
             not_before: HashMap::new(),
+        }
+    }
+
+    /// Gives a lane places that only songs take for which a client waits. They do not count in the limit of all lanes.
+    pub fn spare(&mut self, id: LaneId, places: usize) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.spare(places);
         }
     }
 
@@ -121,26 +126,26 @@ impl Queue {
 
     /// The next song that may start; it counts as running until [`Self::done`].
     pub fn start_next(&mut self, now: Instant) -> Option<(Key, Waiting)> {
-        if self.running >= self.limit || !self.lanes.values().any(|lane| lane.is_free(now)) {
-            return None;
-        }
-        let key = self
-            .next_wanted(now)
-            .or_else(|| self.next_coming(now))
-            .or_else(|| self.next_in_turn(now))?;
+        let running: usize = self.lanes.values().map(Lane::counted).sum();
+        let has_place = running < self.limit;
+        let key = self.next_wanted(now, has_place).or_else(|| {
+            let has_place = has_place && self.lanes.values().any(|lane| lane.is_free(now));
+            let coming = has_place.then(|| self.next_coming(now))?;
+            coming.or_else(|| self.next_in_turn(now))
+        })?;
         let song = self.waiting.remove(&key)?;
         if let Some(lane) = self.lanes.get_mut(&song.lane) {
             lane.start();
         }
-        self.running += 1;
         self.not_before.remove(&key);
         Some((key, song))
     }
 
-    /// A song that a client waits for, in any lane.
-    fn next_wanted(&mut self, now: Instant) -> Option<Key> {
+    /// A song that a client waits for, in any lane. `has_place`: not all places of all lanes are taken.
+    fn next_wanted(&mut self, now: Instant, has_place: bool) -> Option<Key> {
         let may = may_start(&self.not_before, now);
-        let mut lanes = self.lanes.values_mut().filter(|lane| lane.is_free(now));
+        let is_free = |lane: &&mut Lane| (has_place && lane.is_free(now)) || lane.has_spare(now);
+        let mut lanes = self.lanes.values_mut().filter(is_free);
         lanes.find_map(|lane| lane.next_wanted(may))
     }
 
@@ -192,7 +197,6 @@ impl Queue {
     pub fn done(&mut self, lane: LaneId) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.done();
-            self.running = self.running.saturating_sub(1);
         }
     }
 

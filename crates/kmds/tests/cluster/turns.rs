@@ -134,6 +134,36 @@ async fn a_song_is_at_the_front_of_a_node_once_a_client_listens_at_a_door() {
     assert_eq!(places, [2], "in its turn it would be the eighth");
 }
 
+#[tokio::test]
+async fn a_song_with_a_listener_at_a_door_passes_those_that_only_wait_at_other_nodes() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let list = lab.bandcamp().album(3).seconds(1.0).publish();
+    let song = lab.bandcamp().track("heard").seconds(1.0).publish();
+    list.songs().iter().for_each(|song| song.hold_at(0));
+    let nodes = [1, 2].map(|number| narrow_node(&lab, &nats, number).start());
+    let door = door_named(&lab, &nats, "door").set("KMDS_QUEUE__MAX_DOWNLOADS", "3");
+    let door = door.start();
+    acquainted(&[&nodes[0], &nodes[1], &door]).await;
+    assert_eq!(door.fetch(&list.link()).await.0, 200);
+    door.until("all places are taken", async || {
+        waiting(&nodes[0]).await + waiting(&nodes[1]).await == 1
+    })
+    .await;
+    let link = song.link();
+    let listens = door.download(&link);
+    let released = async {
+        door.until("the node is told of it", async || {
+            let told = |node: &Kmds| node.log().contains("a client of another node");
+            nodes.iter().any(told)
+        })
+        .await;
+        list.songs().iter().for_each(|song| song.release());
+    };
+    let (heard, ()) = tokio::join!(listens, released);
+    assert!(heard == song.bytes());
+}
+
 /// Five lists, of which each node is asked for one or two: `KMDS_LONG` makes them a thousand songs.
 #[tokio::test]
 async fn lists_of_five_requesters_come_once_each_and_in_turn_on_every_node() {
