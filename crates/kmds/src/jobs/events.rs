@@ -125,10 +125,12 @@ impl Board {
             told.find(|event| event.key == *news.key && event.name == EventName::Track)
                 .map(|event| event.state)
         };
-        let is_over = matches!(last, Some(State::Ready | State::Failed));
+        let was_over = matches!(last, Some(State::Ready | State::Failed));
+        // A node that has the song from here tells late that it arrives: what ended is begun again in the queue only.
+        let is_late = was_over && matches!(news.state, State::Downloading | State::Converting);
         match name {
-            EventName::Track if last != Some(news.state) => self.state(news),
-            EventName::Progress if !is_over => self.progress(news),
+            EventName::Track if last != Some(news.state) && !is_late => self.state(news),
+            EventName::Progress if !was_over => self.progress(news),
             EventName::Track | EventName::Progress => {}
         }
     }
@@ -226,6 +228,29 @@ mod tests {
         let mut events = board.subscribe(Some(3));
         assert_eq!(events.next().await.map(|event| event.id), Some(4));
         assert_eq!(events.next().await.map(|event| event.id), Some(5));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_song_is_told_once_although_another_node_tells_late_that_it_arrives() {
+        let board = Arc::new(Board::new());
+        let key = key();
+        let at = |state, origin| News {
+            state,
+            origin,
+            ..news(&key, 0)
+        };
+        let made_here = [State::Queued, State::Downloading, State::Ready];
+        made_here
+            .iter()
+            .for_each(|state| board.state(&at(*state, Origin::ForNode)));
+        for state in [State::Downloading, State::Ready] {
+            board.of_node(&at(state, Origin::OfNode), EventName::Track);
+        }
+        assert_eq!(*board.newest.borrow(), 3);
+        for state in made_here {
+            board.of_node(&at(state, Origin::OfNode), EventName::Track);
+        }
+        assert_eq!(*board.newest.borrow(), 6, "it is fetched again");
     }
 
     #[tokio::test]
