@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const ASKED_LAST_FOR: Duration = Duration::from_secs(60);
 /// A node answers within this time whether it takes a song.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
+/// A node answers within this time what it knows of a song: a client waits meanwhile.
+const FINDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A site is not asked from this address for so long after a refusal that names no time; and for so long at least, and at most.
 const CLOSED_FOR: Duration = Duration::from_secs(60);
@@ -158,10 +160,14 @@ impl Peers {
             return Vec::new();
         };
         let bytes = questions::pack(question);
+        let within = match question {
+            Question::Find(_) => FINDS_WITHIN,
+            _ => TAKES_WITHIN,
+        };
         let nodes = joined.network.nodes();
         let asked = nodes.iter().map(|told| {
             let network = &joined.network;
-            network.ask(&told.node, bytes.clone(), TAKES_WITHIN)
+            network.ask(&told.node, bytes.clone(), within)
         });
         let answers = futures_util::future::join_all(asked).await;
         let answers = answers.into_iter().flatten();

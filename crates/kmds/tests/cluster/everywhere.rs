@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kmds_lab::soundcloud::Format::Mp3Progressive;
 use kmds_lab::{Fault, Lab, Song};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::nats::Nats;
-use super::{acquainted, door, node, times_fetched};
+use super::{acquainted, door, node, signal, times_fetched};
 use crate::harness::Kmds;
 use crate::harness::replies::Reply;
 
@@ -93,6 +94,28 @@ async fn a_song_gets_the_form_in_which_another_node_has_it() {
     let name = |reply: &Reply| reply.songs[0].url.rsplit('=').next().map(str::to_owned);
     assert_eq!(name(&at_one), name(&at_two));
     assert!(times_fetched(&lab, &song) < 1.5);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_an_unknown_song_waits_shortly_for_a_node_that_is_away() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let one = node(&lab, &nats, 1).start();
+    let door = door(&lab, &nats).start();
+    acquainted(&[&one, &door]).await;
+    signal(&one, Signal::STOP);
+    let unknown = "/api/v1/tracks/bandcamp/1-2";
+    let asked_twice = async {
+        door.get(unknown).await;
+        door.get(unknown).await.status()
+    };
+    let first = tokio::select! {
+        answer = asked_twice => Some(answer.as_u16()),
+        // The node would have to remove it: it is waited for longer.
+        _ = door.http.delete(door.at(unknown)).send() => None,
+    };
+    signal(&one, Signal::CONT);
+    assert_eq!(first, Some(404), "before the song is removed");
 }
 
 #[tokio::test]

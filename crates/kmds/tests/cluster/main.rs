@@ -36,6 +36,7 @@ use gate::Gate;
 use harness::{Kmds, Setup};
 use kmds_lab::{Fault, Lab, Song};
 use nats::Nats;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// The node's address at the sites.
@@ -74,6 +75,11 @@ fn door_of(setup: Setup, urls: &str) -> Setup {
         .fold(among(setup, urls, "door"), |setup, site| {
             setup.set(&format!("KMDS_{site}__ENABLED"), "false")
         })
+}
+
+fn signal(node: &Kmds, signal: Signal) {
+    let pid = rustix::process::Pid::from_raw(node.pid().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, signal).expect("it takes signals");
 }
 
 /// Waits until each of these nodes knows all others.
@@ -473,10 +479,9 @@ async fn a_node_that_does_not_answer_costs_no_link() {
     let two = node(&lab, &nats, 2).start();
     let door = door(&lab, &nats).start();
     acquainted(&[&one, &two, &door]).await;
-    let pid = rustix::process::Pid::from_raw(one.pid().cast_signed()).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+    signal(&one, Signal::STOP);
     let heard = door.download(&song.link()).await;
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("goes on");
+    signal(&one, Signal::CONT);
     assert!(heard == song.bytes());
 }
 
