@@ -351,12 +351,12 @@ impl Peers {
         }
     }
 
-    /// The site has refused this address, and may have named a pause. A bot check without one often passes: where no other
-    /// node fetches from the site, this one goes on.
+    /// The site has refused this address, and may have named a pause. A bot check that often passes keeps no song waiting where
+    /// no other node fetches from the site.
     pub fn refused(&self, site: Site, kind: Kind, told: Option<Duration>) {
-        let goes_on = kind == Kind::BotCheck && self.pauses(site).is_empty();
-        if let Some(pause) = told.or((!goes_on).then_some(CLOSED_FOR)) {
-            self.close(site, kind, pause);
+        let may_pass = kind == Kind::BotCheck && (told.is_none() || site == Site::YouTube);
+        if !(may_pass && self.pauses(site).is_empty()) {
+            self.close(site, kind, told.unwrap_or(CLOSED_FOR));
         }
     }
 

@@ -121,3 +121,16 @@ async fn where_all_addresses_are_challenged_for_long_a_song_that_none_asks_for_i
     }
     assert_eq!(seen_from(&lab), [].into(), "no address asks again");
 }
+
+#[tokio::test]
+async fn a_node_without_others_that_is_challenged_asks_for_the_next_song_as_a_single_host_does() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = |id: &str| lab.youtube().video(id).seconds(5.0).publish();
+    let (challenged, next) = (song("cha11enged1"), song("n3xts0ngid1"));
+    let one = node(&lab, &nats, 1).start();
+    lab.inject(Fault::BotCheck.on_pages().of(&challenged));
+    let (status, told) = one.fetch(&challenged.link()).await;
+    assert_eq!((status, &told["Kind"]), (429, &"bot_check".into()));
+    assert!(one.download(&next.link()).await == next.bytes());
+}
