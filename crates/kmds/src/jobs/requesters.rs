@@ -167,6 +167,14 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_asks_for_a_song_again_and_again_leaves_room_for_another_one() {
+        let mut asked = asked_by([2]);
+        (0..1000).for_each(|_| asked.add_node(1));
+        asked.add_node(2);
+        assert!(asked.are_nodes(Some(1)));
+    }
+
+    #[test]
     fn of_a_song_that_all_ask_for_few_fetches_are_noted() {
         let mut asked = asked_by(2..1000);
         asked.add(Some(1), 2);

@@ -31,6 +31,7 @@ mod versions;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use gate::Gate;
 use harness::{Kmds, Setup};
@@ -462,7 +463,34 @@ async fn a_cut_connection_to_the_node_that_fetches_a_song_makes_no_second_fetch(
     let (status, reply) = two.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
     two.until("the connection is cut", async || {
-        gate.has_cut.load(std::sync::atomic::Ordering::Relaxed)
+        gate.has_cut.load(Ordering::Relaxed)
+    })
+    .await;
+    song.release();
+    assert!(two.whole(&reply.songs[0]).await == song.bytes());
+    assert!(!asked_from(2)(&lab.requests()), "it was fetched twice");
+}
+
+#[tokio::test]
+async fn a_song_of_which_a_node_sends_a_later_part_than_it_was_asked_for_has_no_gap() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = held_song(&lab, "gap", 200_000);
+    let mut gate = Gate::new().await;
+    gate.skips.store(true, Ordering::Relaxed);
+    let one = node(&lab, &nats, 1)
+        .set("KMDS_CLUSTER__ADDRESS", &gate.url)
+        .start();
+    gate.open(one.at("").trim_start_matches("http://").to_owned(), 50_000);
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let (status, reply) = one.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    lab.until(asked_from(1)).await;
+    let (status, reply) = two.fetch(&song.link()).await;
+    assert_eq!(status, 200, "{reply}");
+    two.until("another part is asked for", async || {
+        !gate.skips.load(Ordering::Relaxed)
     })
     .await;
     song.release();

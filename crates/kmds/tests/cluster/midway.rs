@@ -7,7 +7,7 @@ use serde_json::json;
 use super::drive::on;
 use super::nats::Nats;
 use super::{acquainted, address, asked_from, door, held_song, node};
-use crate::harness::{FAST_RECIPES, Folder, Kmds, Setup};
+use crate::harness::{FAST_RECIPES, Folder, Kmds, PATIENCE, Setup};
 
 /// The songs of these tests stop here until they are released.
 pub const HELD_AT: usize = 200_000;
@@ -162,6 +162,28 @@ async fn listeners_of_relaying_nodes_hear_on_when_the_address_that_fetches_is_li
         }
         assert!(asked_from(2)(&lab.requests()));
     }
+}
+
+#[tokio::test]
+async fn a_listener_is_cut_where_no_address_may_go_on_within_a_minute() {
+    let Some(nats) = Nats::start() else { return };
+    let lab = Lab::start().await;
+    let song = held_song(&lab, "midway", HELD_AT as u64);
+    let one = hasty_node(&lab, &nats).start();
+    let two = node(&lab, &nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let mut listener = Listener::of(&one, &song).await;
+    listener.hears(HELD_AT).await;
+    let limit = || Fault::Status(429, Some(70)).on_media();
+    lab.inject(limit().only_from(address(2)));
+    meets_a_limit(&lab, limit()).await;
+    song.release();
+    let heard = tokio::time::timeout(PATIENCE, listener.hear_out()).await;
+    let (heard, is_whole) = heard.expect("it waits no minute");
+    assert!(!is_whole && song.bytes().starts_with(&heard));
+    let track = format!("/api/v1/tracks/bandcamp/{}", song.id());
+    let (_, told) = one.body::<serde_json::Value>(&track).await;
+    assert_eq!(told["state"], "queued", "the song waits: {told}");
 }
 
 #[tokio::test]
