@@ -46,6 +46,8 @@ pub(super) struct Ranged {
     body: Option<Body>,
     /// Set when a file of unannounced length came to its end.
     ended: bool,
+    /// Where an answer was met that cannot be of this file.
+    odd_at: Option<u64>,
     tries: Tries,
     speed: Speed,
     /// A larger file cannot be this song.
@@ -107,6 +109,7 @@ impl Ranged {
             offset,
             body: None,
             ended: false,
+            odd_at: None,
             tries: Tries::new(client, site, &recipes.time),
             speed: Speed::of(stream),
             most_bytes: stream.approximate_size().map_or(MOST_BYTES, |size| {
@@ -245,7 +248,10 @@ impl Ranged {
             };
             let url = self.moved_to.as_deref().unwrap_or(&self.url);
             let outcome = match self.client.media(self.site, url, &ask).await {
-                Ok(answer) => self.read(answer, range)?,
+                Ok(answer) => match self.read(answer, range) {
+                    Ok(outcome) => outcome,
+                    Err(error) => AnswerUse::TryAgain(self.odd(error)?),
+                },
                 Err(error) => AnswerUse::TryAgain(setback(self.site, error)?),
             };
             match outcome {
@@ -261,6 +267,22 @@ impl Ranged {
                 AnswerUse::TryAgain(setback) => self.again(setback).await?,
             }
         }
+    }
+
+    /// In mid-file an answer that cannot be of this file is requested once more at the same byte: the bytes before it are
+    /// good, and to start over would cut off all listeners. Only YouTube's URLs name the version of the file; at the
+    /// other sites a changed file stays changed.
+    fn odd(&mut self, error: DownloadError) -> Result<Setback, DownloadError> {
+        let may_pass = match error {
+            DownloadError::NotAudio { .. } | DownloadError::Wrong { .. } => true,
+            DownloadError::Changed { .. } => self.range_size.is_some(),
+            _ => false,
+        };
+        if !may_pass || self.offset == 0 || self.odd_at == Some(self.offset) {
+            return Err(error);
+        }
+        self.odd_at = Some(self.offset);
+        Ok(Setback::Unusable(error))
     }
 
     fn next_range(&self) -> Option<(u64, Option<u64>)> {

@@ -20,7 +20,7 @@ pub(super) enum Setback {
     Interrupted(String),
     /// 5xx and similar: a failure of the site.
     Status(u16),
-    /// A segment that is not audio, or empty.
+    /// A segment that is not audio, or empty; an answer that cannot be of the file.
     Unusable(DownloadError),
 }
 

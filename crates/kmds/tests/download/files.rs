@@ -186,6 +186,32 @@ async fn kept_bytes_are_used_if_they_are_of_the_same_file_else_all_comes_again()
 }
 
 #[tokio::test]
+async fn a_page_in_the_middle_of_a_file_is_asked_for_once_more_but_a_changed_file_is_not() {
+    let second = |odd: fn() -> Answer| {
+        Scripted::start(move |number, asked| match number {
+            0 => Answer::of_file(&file(5000), asked).cut_at(2000),
+            1 => odd(),
+            _ => Answer::of_file(&file(5000), asked),
+        })
+    };
+    let page = || Answer::new(200, "<html>busy</html>").with("Content-Type", "text/html");
+    let server = second(page).await;
+    assert_eq!(
+        whole(&bandcamp(), &server.client(&recipes())).await,
+        Ok(Bytes(file(5000)))
+    );
+    assert_eq!(server.ranges(), ["-", "bytes=2000-", "bytes=2000-"]);
+
+    let server = second(|| Answer::new(200, file(6000))).await;
+    let site = Site::Bandcamp;
+    assert_eq!(
+        whole(&bandcamp(), &server.client(&recipes())).await,
+        Err(DownloadError::Changed { site })
+    );
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
 async fn a_part_that_reaches_beyond_the_file_is_refused() {
     let server = Scripted::start(|number, _| match number {
         0 => Answer::new(200, file(5000)).cut_at(2000),

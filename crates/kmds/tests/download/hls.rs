@@ -89,12 +89,15 @@ async fn segments_are_fetched_side_by_side_and_handed_on_in_order() {
 
 #[tokio::test]
 async fn a_bad_segment_is_asked_for_again() {
-    let faults: [fn(&Asked) -> Answer; 5] = [
+    let faults: [fn(&Asked) -> Answer; 8] = [
         |asked| serve(asked, 6).cut_at(10),
         |_| Answer::new(200, ""),
         |_| Answer::new(200, "<!DOCTYPE html><html><body>busy</body></html>"),
         |_| Answer::new(502, ""),
         |asked| serve(asked, 6).silent_at(10),
+        |_| Answer::new(206, file(SEGMENT)),
+        |_| Answer::new(206, file(SEGMENT)).with("Content-Range", "bytes 0-999/1001"),
+        |_| Answer::new(416, "").with("Content-Range", "bytes */9"),
     ];
     for fault in faults {
         let broken = AtomicUsize::new(0);

@@ -252,6 +252,51 @@ async fn youtube_ignoring_the_range_is_used_only_for_the_whole_file() {
 }
 
 #[tokio::test]
+async fn an_answer_in_mid_file_that_cannot_be_of_it_is_asked_for_once_more_at_the_same_byte() {
+    type Odd = fn() -> Answer;
+    let odd: [Odd; 7] = [
+        || Answer::new(200, "<!DOCTYPE html><html>busy</html>").with("Content-Type", "text/html"),
+        || Answer::new(206, file(4000)),
+        || Answer::new(206, file(3999)).with("Content-Range", "bytes 1001-4999/9000"),
+        || Answer::new(206, file(4000)).with("Content-Range", "bytes 1000-4999/9001"),
+        || Answer::new(200, file(9000)),
+        || Answer::new(200, file(4000)),
+        || Answer::new(416, "").with("Content-Range", "bytes */700"),
+    ];
+    let asked_with = async |odd: Odd, times: usize| {
+        let server = Scripted::start(move |number, asked| {
+            if (1..=times).contains(&number) {
+                odd()
+            } else {
+                Answer::of_file(&file(9000), asked)
+            }
+        })
+        .await;
+        let mut download = open(&youtube(9000), None, &server.client(&recipes()))
+            .await
+            .expect("opened");
+        let (bytes, error) = drain(&mut download).await;
+        assert_eq!(server.ranges()[1], server.ranges()[2]);
+        (bytes, error, server.asked().len())
+    };
+    for (row, odd) in odd.into_iter().enumerate() {
+        let (bytes, error, _) = asked_with(odd, 1).await;
+        assert_eq!((bytes, error), (Bytes(file(9000)), None), "row {row}");
+    }
+    for odd in [odd[0], odd[4]] {
+        let (bytes, error, requests) = asked_with(odd, 2).await;
+        assert_eq!((bytes, requests), (Bytes(file(1000)), 3), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                Some(DownloadError::NotAudio { .. } | DownloadError::Changed { .. })
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn after_a_limit_the_same_download_goes_on_at_the_same_byte() {
     let server = Scripted::start(|number, asked| match number {
         1 => Answer::new(429, ""),

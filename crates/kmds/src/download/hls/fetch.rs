@@ -87,12 +87,10 @@ impl Fetcher {
                     DownloadError::no_audio(site, found).into()
                 }
                 // The answer was cut, or the song is not complete yet: the next answer may be whole.
-                HlsError::Unfinished => {
-                    FetchError::TryAgain(Setback::Unusable(DownloadError::Playlist {
-                        site,
-                        why: error.to_string(),
-                    }))
-                }
+                HlsError::Unfinished => unusable(DownloadError::Playlist {
+                    site,
+                    why: error.to_string(),
+                }),
                 other => DownloadError::Playlist {
                     site,
                     why: other.to_string(),
@@ -125,7 +123,7 @@ impl Fetcher {
                 site,
                 found: format!("a broken segment ({broken})"),
             };
-            return Err(FetchError::TryAgain(Setback::Unusable(error)));
+            return Err(unusable(error));
         }
         if self.container == Container::Ogg && place > 0 && begins_a_stream(&bytes) {
             return Err(DownloadError::Playlist {
@@ -164,7 +162,7 @@ impl Fetcher {
         let mut answer = answer.map_err(|error| self.failure(error))?;
         if !matches!(answer.status, 200 | 206) {
             return Err(match answer.status {
-                416 => FetchError::Final(DownloadError::Changed { site: self.site }),
+                416 => unusable(DownloadError::Changed { site: self.site }),
                 status => refusal(self.site, status, answer.retry_after)
                     .map_or_else(FetchError::Final, FetchError::TryAgain),
             });
@@ -200,9 +198,7 @@ impl Fetcher {
             body.extend_from_slice(&chunk);
         }
         if body.is_empty() {
-            return Err(FetchError::TryAgain(Setback::Unusable(
-                DownloadError::Empty { site },
-            )));
+            return Err(unusable(DownloadError::Empty { site }));
         }
         Ok(body.freeze())
     }
@@ -215,9 +211,11 @@ impl Fetcher {
         range: Option<(u64, Option<u64>)>,
     ) -> Result<Bytes, FetchError> {
         let cut = || FetchError::TryAgain(Setback::Interrupted("a segment was cut".to_owned()));
-        let wrong = |what: &str| DownloadError::Wrong {
-            site: self.site,
-            what: what.to_owned(),
+        let wrong = |what: &str| {
+            unusable(DownloadError::Wrong {
+                site: self.site,
+                what: what.to_owned(),
+            })
         };
         match (answer.status, range, answer.content_range) {
             (200, Some((first, Some(last))), _) => {
@@ -232,7 +230,7 @@ impl Fetcher {
             (206, range, Some(ContentRange { start, end, total })) => {
                 let (first, last) = range.unwrap_or((0, total.map(|total| total - 1)));
                 if start != first || last.is_some_and(|last| end != last) {
-                    return Err(wrong("another part of a segment than the requested one").into());
+                    return Err(wrong("another part of a segment than the requested one"));
                 }
                 if body.len() as u64 == end - start + 1 {
                     Ok(body)
@@ -240,7 +238,7 @@ impl Fetcher {
                     Err(cut())
                 }
             }
-            (206, _, None) => Err(wrong("a part of a segment that does not say which").into()),
+            (206, _, None) => Err(wrong("a part of a segment that does not say which")),
             _ => Ok(body),
         }
     }
@@ -248,6 +246,11 @@ impl Fetcher {
     fn failure(&self, error: MediaError) -> FetchError {
         setback(self.site, error).map_or_else(FetchError::Final, FetchError::TryAgain)
     }
+}
+
+/// An answer that may be right at the next try.
+const fn unusable(error: DownloadError) -> FetchError {
+    FetchError::TryAgain(Setback::Unusable(error))
 }
 
 /// A page that begins a logical stream, with an Opus or Vorbis head in it: a player would stop before it.
