@@ -20,6 +20,9 @@ use crate::store::{Lease, StoreError};
 /// counts as refused at that byte.
 const FRESH_URLS_AT_A_WALL: u32 = 2;
 
+/// Fresh URLs for one file, whatever the reasons.
+const MOST_FRESH_URLS: u32 = 3;
+
 /// How a job without a song ends.
 #[derive(Debug)]
 pub(super) enum End {
@@ -111,6 +114,8 @@ pub(super) struct Decision {
 pub(super) struct Attempts {
     /// How often the site was asked for fresh URLs after a failure.
     pub asked: u32,
+    /// How often of those because a URL led to nothing.
+    dead: u32,
     /// The last refused byte, and how often it was refused.
     refused: Option<(u64, u32)>,
     /// Client identities that were refused for good at some byte.
@@ -161,6 +166,9 @@ impl Attempts {
                 DownloadError::Denied { at, .. } => {
                     self.denied(at, times, failure, stream, has_another)
                 }
+                DownloadError::Gone { .. } | DownloadError::Empty { .. } => {
+                    self.dead(times, failure)
+                }
                 _ if self.asked < times => Next::AskAgain(failure),
                 _ => Next::OtherStream(failure),
             }),
@@ -168,6 +176,16 @@ impl Attempts {
                 Decision::keep(Next::Stop(End::Failed(failure)))
             }
             Remedy::None => Decision::keep(Next::OtherStream(failure)),
+        }
+    }
+
+    /// A URL that leads to nothing is replaced `times`, also after others have expired.
+    fn dead(&mut self, times: u32, failure: Failure) -> Next {
+        self.dead += 1;
+        if self.dead <= times && self.asked < MOST_FRESH_URLS {
+            Next::AskAgain(failure)
+        } else {
+            Next::OtherStream(failure)
         }
     }
 
@@ -342,6 +360,31 @@ mod tests {
         assert!(!attempts.is_fresh());
         let further = attempts.after(denied(9), &stream("two"), |_| true).next;
         assert!(matches!(further, Next::AskAgain(_)), "{further:?}");
+    }
+
+    #[test]
+    fn a_url_that_leads_to_nothing_is_replaced_once_even_after_others_expired() {
+        let site = Site::SoundCloud;
+        let mut attempts = Attempts::default();
+        let mut next = |error: DownloadError| {
+            let next = attempts.after(error.into(), &stream("one"), |_| true).next;
+            let again = matches!(next, Next::AskAgain(_));
+            attempts.asked += u32::from(again);
+            again
+        };
+        assert!(next(DownloadError::Expired { site }));
+        assert!(next(DownloadError::Empty { site }));
+        assert!(!next(DownloadError::Gone { site }), "once for both");
+        assert!(next(DownloadError::Expired { site }));
+        assert!(!next(DownloadError::Expired { site }), "three in all");
+
+        let mut attempts = Attempts {
+            asked: MOST_FRESH_URLS,
+            ..Attempts::default()
+        };
+        let gone = DownloadError::Gone { site };
+        let next = attempts.after(gone.into(), &stream("one"), |_| true).next;
+        assert!(matches!(next, Next::OtherStream(_)), "{next:?}");
     }
 
     #[test]
