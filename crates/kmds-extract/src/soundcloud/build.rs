@@ -143,7 +143,9 @@ pub fn track(
         });
     }
     let track = assembled(raw, id, title, secret, frame)?;
+    let of_stream = formats.streams.first().and_then(|stream| stream.duration);
     Ok(Track {
+        duration: track.duration.or(of_stream),
         offered: stream::formats(&formats.streams),
         streams: formats.streams,
         ..track
@@ -217,7 +219,7 @@ fn assembled(
         album_artist: set.filter(|set| is_album(set)).and_then(set_artist),
         number: frame.map(|frame| frame.number),
         total: frame.map(|frame| frame.total),
-        duration: milliseconds(raw.duration),
+        duration: formats::length(raw),
         cover_url: cover(raw),
         date: date(raw),
         streams: Vec::new(),

@@ -65,6 +65,30 @@ async fn a_song_costs_one_request_and_one_for_the_client_id() {
 }
 
 #[tokio::test]
+async fn the_length_is_told_by_whichever_field_has_it() {
+    for (missing, told) in [
+        (vec!["duration"], 201_000),
+        (vec!["full_duration"], 200_000),
+        (vec!["duration", "full_duration"], 202_000),
+    ] {
+        let mut raw = song(7);
+        raw["full_duration"] = json!(201_000);
+        for one in raw["media"]["transcodings"].as_array_mut().expect("a list") {
+            one["duration"] = json!(202_000);
+        }
+        for (field, value) in missing.iter().zip([json!(null), json!(0)]) {
+            raw[*field] = value;
+        }
+        let track = resolve_song(&says(raw)).await.expect("resolves");
+        assert_eq!(
+            track.duration,
+            Some(Duration::from_millis(told)),
+            "{missing:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_future_of_a_resolve_may_move_between_threads() {
     fn movable<T: Send>(value: T) -> T {
         value
@@ -245,6 +269,7 @@ async fn metadata_follows_the_notes_and_odd_types_are_no_failure() {
         assert_eq!(look(&track), expected, "{fields}");
     }
     let odd = json!({"duration": "long", "streamable": "yes", "state": null, "track_authorization": {}, "waveform_url": 1});
+    let odd = with(untold_length(), &odd);
     let track = resolve_song(&says(with(song(7), &odd)))
         .await
         .expect("resolves");
@@ -361,6 +386,13 @@ async fn a_format_without_a_preset_is_known_by_its_media_type() {
     assert_eq!(labels(&track), ["mp3_ progressive", "opus_ hls"]);
 }
 
+/// Fields of a song whose length stands nowhere.
+fn untold_length() -> Value {
+    let mut one = mp3(7, "progressive");
+    one["duration"] = json!(null);
+    json!({"duration": null, "full_duration": null, "media": {"transcodings": [one]}})
+}
+
 #[tokio::test]
 async fn a_length_may_be_written_as_text() {
     for (length, seconds) in [
@@ -371,7 +403,7 @@ async fn a_length_may_be_written_as_text() {
         (json!("inf"), None),
         (json!("1e300"), None),
     ] {
-        let fields = json!({"duration": length});
+        let fields = with(untold_length(), &json!({"duration": length}));
         let track = resolve_song(&says(with(song(7), &fields)))
             .await
             .expect("resolves");
