@@ -28,7 +28,7 @@ pub(super) struct ListFacts {
     pub is_course: bool,
 }
 
-/// Items as entries, after place `last`.
+/// Items as entries, after place `last`. The site's places count where they go up; a wrong one costs only itself.
 pub(super) fn entries(
     items: Vec<Item>,
     mut last: u32,
@@ -37,8 +37,13 @@ pub(super) fn entries(
     recipes: &Recipes,
 ) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(items.len());
-    for item in items {
-        last = item.place.filter(|place| *place > last).unwrap_or(last + 1);
+    let mut items = items.into_iter().peekable();
+    while let Some(item) = items.next() {
+        let next = items.peek().and_then(|next| next.place);
+        last = item
+            .place
+            .filter(|place| *place > last && next.is_none_or(|next| *place < next))
+            .unwrap_or(last.saturating_add(1));
         entries.push(entry(item, last, total, place, recipes));
     }
     entries

@@ -70,6 +70,29 @@ async fn unavailable_songs_keep_their_place_and_tell_why() {
 }
 
 #[tokio::test]
+async fn a_wrong_place_of_one_song_leaves_the_places_of_the_others() {
+    for (told, places) in [
+        (["1", "2", "3", "4"], [1, 2, 3, 4]),
+        (["1", "3", "4", "7"], [1, 3, 4, 7]),
+        (["1", "999999", "3", "4"], [1, 2, 3, 4]),
+        (["7", "2", "3", "4"], [1, 2, 3, 4]),
+        (["1", "2", "1", "4"], [1, 2, 3, 4]),
+        (["1", "", "3", "0"], [1, 2, 3, 4]),
+    ] {
+        let items = (1..).zip(told).map(|(number, place)| {
+            let mut item = song(number);
+            item["playlistVideoRenderer"]["index"] = json!({ "simpleText": place });
+            item
+        });
+        let list = Fake::list([first(items.collect(), "L", "4")])
+            .collection(LIST)
+            .await;
+        let numbers: Vec<_> = tracks(&list).iter().map(|track| track.number).collect();
+        assert_eq!(numbers, places.map(Some), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_song_may_be_called_like_those_that_are_gone_or_nothing_at_all() {
     for (title, shown) in [
         ("[Private video]", "[Private video]"),

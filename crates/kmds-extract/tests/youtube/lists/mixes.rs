@@ -48,6 +48,34 @@ async fn a_mix_is_its_first_25_songs() {
 }
 
 #[tokio::test]
+async fn the_artist_of_a_song_of_a_mix_is_in_either_byline() {
+    let bylines = [
+        json!({"longBylineText": {"runs": [{"text": "Long"}]}, "shortBylineText": {"runs": [{"text": "Short"}]}}),
+        json!({"shortBylineText": {"runs": [{"text": "Short"}]}}),
+        json!({"longBylineText": {"runs": []}, "shortBylineText": {"simpleText": "Short"}}),
+        json!({"longBylineText": null}),
+    ];
+    let items: Vec<Value> = (1..)
+        .zip(&bylines)
+        .map(|(number, byline)| {
+            let mut item = byline.clone();
+            item["videoId"] = json!(id(number));
+            item["title"] = json!({"simpleText": "Song"});
+            json!({ "playlistPanelVideoRenderer": item })
+        })
+        .collect();
+    let mix = json!({"contents": {"twoColumnWatchNextResults": {"playlist": {"playlist": {"contents": items}}}}});
+    let fake = Fake::default().with("mix answer", [ok(mix)]);
+    let link = format!("https://www.youtube.com/playlist?list=RD{}", id(1));
+    let list = fake.collection(&link).await;
+    let artists: Vec<_> = tracks(&list)
+        .iter()
+        .map(|track| track.artist.as_deref())
+        .collect();
+    assert_eq!(artists, [Some("Long"), Some("Short"), Some("Short"), None]);
+}
+
+#[tokio::test]
 async fn a_mix_begins_with_the_song_it_was_pasted_at() {
     let first_of = |list: &Collection| match &list.entries[0] {
         Entry::Track(track) => (track.id.id().to_owned(), track.number, track.total),

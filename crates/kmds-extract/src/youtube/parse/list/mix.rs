@@ -109,6 +109,7 @@ struct Panel {
     video_id: Text,
     title: Text,
     long_byline_text: Obj<BylineText>,
+    short_byline_text: Obj<BylineText>,
     length_text: Text,
     thumbnail: Obj<Thumbnails>,
     unplayable_text: Present,
@@ -122,6 +123,13 @@ struct BylineText {
     simple_text: Text,
 }
 
+impl BylineText {
+    fn channel(&self) -> Option<String> {
+        let first = self.runs.first().and_then(Text::owned);
+        first.or_else(|| self.simple_text.owned())
+    }
+}
+
 fn item(panel: Panel) -> Option<Item> {
     let video = VideoId::parse(&panel.video_id.0)?;
     let state = if panel.unplayable_text.0 {
@@ -132,15 +140,9 @@ fn item(panel: Panel) -> Option<Item> {
     Some(Item {
         video: Some(video),
         title: panel.title.unchanged(),
-        byline: panel
-            .long_byline_text
-            .0
-            .and_then(|it| {
-                it.runs
-                    .first()
-                    .and_then(Text::owned)
-                    .or(it.simple_text.owned())
-            })
+        byline: [panel.long_byline_text.0, panel.short_byline_text.0]
+            .iter()
+            .find_map(|byline| byline.as_ref()?.channel())
             .and_then(|name| Byline::new(name, false)),
         duration: clock(&panel.length_text.0),
         place: None,
