@@ -164,6 +164,68 @@ async fn of_several_tracks_the_original_is_taken() {
 }
 
 #[tokio::test]
+async fn the_original_is_known_by_its_url_and_no_dubbed_copy_takes_its_place() {
+    let copy = |acont: &str, fetchable: bool| {
+        let mut format = format(140, AAC);
+        let url = format["url"].as_str().expect("a URL").to_owned();
+        let url = format!("{url}&xtags=acont%3D{acont}%3Alang%3Dxx");
+        if fetchable {
+            format["url"] = json!(url);
+        } else {
+            format["signatureCipher"] = json!(format!("s=x&sp=sig&url={url}"));
+            format["xtags"] = json!("ChEKBWFjb250EghvcmlnaW5hbAoNCgRsYW5nEgVlbi1VUw");
+            format.as_object_mut().expect("an object").remove("url");
+        }
+        format
+    };
+    let validators = async |formats: &[Value]| {
+        let answers = [ok(playing(formats)), good()];
+        let track = Fake::player(answers).track().await.expect("plays");
+        let streams = track.streams.iter();
+        streams
+            .map(|stream| stream.validator.clone())
+            .collect::<Vec<_>>()
+    };
+    let (dubbed, original) = (copy("dubbed", true), copy("original", true));
+    assert_eq!(
+        validators(&[dubbed.clone(), original]).await,
+        ["140/1000/17/acont=original:lang=xx"]
+    );
+    // The next client identity gets the original.
+    assert_eq!(
+        validators(&[dubbed, copy("original", false)]).await,
+        ["140/1000/17/", "251/1000/17/"]
+    );
+}
+
+#[tokio::test]
+async fn what_a_format_leaves_out_is_read_from_its_url_and_its_container() {
+    for (field, value) in [
+        ("itag", json!(null)),
+        ("itag", json!("many")),
+        ("contentLength", json!("0")),
+        ("contentLength", json!(null)),
+        ("lastModified", json!(null)),
+        ("mimeType", json!("audio/mp4")),
+    ] {
+        let mut odd = format(140, AAC);
+        odd[field] = value.clone();
+        let formats = [format(139, AAC), odd];
+        let track = Fake::player([ok(playing(&formats))])
+            .track()
+            .await
+            .expect("plays");
+        let best = &track.streams[0];
+        assert_eq!(best.validator, "140/1000/17/", "{field} {value}");
+        assert_eq!(best.size_bytes, Some(1000), "{field} {value}");
+    }
+    assert_eq!(
+        labels(&[format(251, "audio/webm"), format(139, AAC)]).await,
+        ["itag 139", "itag 251"]
+    );
+}
+
+#[tokio::test]
 async fn compressed_copies_are_never_offered() {
     let mut flagged = format(140, AAC);
     flagged["isDrc"] = json!(true);
@@ -244,6 +306,7 @@ async fn odd_types_cost_only_their_own_field() {
 async fn senseless_sizes_and_lengths_count_as_none() {
     let mut odd = format(140, AAC);
     odd["contentLength"] = json!(u64::MAX.to_string());
+    odd["url"] = json!("https://rr1---sn-x.googlevideo.com/videoplayback?itag=140");
     odd["approxDurationMs"] = json!(u64::MAX.to_string());
     let mut answer = playing(&[odd]);
     answer["videoDetails"]["lengthSeconds"] = json!(u64::MAX.to_string());

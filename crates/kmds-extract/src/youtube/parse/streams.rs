@@ -27,21 +27,21 @@ pub(super) fn read(
         .0
         .map(|life| now_unix.saturating_add(life));
     let available = advertisement::end(answer, now_unix);
-    let playable = |format: &&RawFormat| allowed(&format.url.0, recipe);
+    let playable = |format: &&RawFormat| allowed(&format.url.0, recipe) && !format.is_protected();
     let audio: Vec<&RawFormat> = streaming
         .adaptive_formats
         .iter()
         .filter_map(|format| format.as_ref())
-        .filter(playable)
-        .filter(|format| format.is_audio() && !format.is_drc() && !format.is_protected())
+        .filter(|format| format.is_audio() && !format.is_drc())
         .collect();
-    let audio = stereo(original(audio));
+    // A dubbed copy does not replace an original that cannot be fetched: another client identity may get that one.
+    let audio = stereo(original(audio).into_iter().filter(playable).collect());
     let muxed = streaming
         .formats
         .iter()
         .filter_map(|format| format.as_ref())
         .filter(playable)
-        .filter(|format| format.number() == itag::MUXED && !format.is_protected());
+        .filter(|format| format.number() == itag::MUXED);
     let mut streams: Vec<Stream> = audio
         .into_iter()
         .chain(muxed)
@@ -105,7 +105,9 @@ fn allowed(url: &str, recipe: &YouTubeRecipe) -> bool {
 
 /// The rule of 2.6: of several tracks the original one; neither language nor bitrate tells which it is.
 fn original(formats: Vec<&RawFormat>) -> Vec<&RawFormat> {
-    if !formats.iter().any(|format| format.audio_track.is_some()) {
+    let is_of_several =
+        |format: &&RawFormat| format.audio_track.is_some() || format.tag("acont").is_some();
+    if !formats.iter().any(is_of_several) {
         return formats;
     }
     let steps: [fn(&RawFormat) -> bool; 3] = [
@@ -152,11 +154,10 @@ fn stereo(formats: Vec<&RawFormat>) -> Vec<&RawFormat> {
 }
 
 impl RawFormat {
-    /// 0 for one that has none.
+    /// The itag, which the URL has too; 0 for one that has none.
     fn number(&self) -> u32 {
-        self.itag
-            .0
-            .and_then(|itag| u32::try_from(itag).ok())
+        let told = self.itag.0.and_then(|itag| u32::try_from(itag).ok());
+        told.or_else(|| self.in_url("itag")?.parse().ok())
             .unwrap_or_default()
     }
 
@@ -210,11 +211,9 @@ impl RawFormat {
         let itag = self.number();
         let muxed = itag == itag::MUXED;
         let (container, codec) = form(&self.mime_type.0, muxed)?;
-        let clen = self
-            .content_length
-            .0
-            .or_else(|| self.in_url("clen")?.parse().ok());
-        let clen = clen.filter(|clen| *clen <= MOST_BYTES);
+        let sensible = |clen: &u64| (1..=MOST_BYTES).contains(clen);
+        let clen = self.content_length.0.filter(sensible);
+        let clen = clen.or_else(|| self.in_url("clen")?.parse().ok().filter(sensible));
         let duration = self
             .approx_duration_ms
             .0
@@ -286,6 +285,12 @@ fn form(mime_type: &str, muxed: bool) -> Option<(Container, Codec)> {
         codec if codec.starts_with("mp4a") => Codec::Aac,
         "opus" => Codec::Opus,
         "vorbis" => Codec::Vorbis,
+        // Without a name, what the site packs this way.
+        "" => match container {
+            Container::Mp4 => Codec::Aac,
+            Container::WebM => Codec::Opus,
+            _ => Codec::Other,
+        },
         _ => Codec::Other,
     };
     Some((container, codec))
