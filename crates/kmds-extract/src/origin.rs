@@ -117,12 +117,13 @@ impl Page {
 }
 
 /// Reads a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3) as the wait from `now_unix` on. `None` for a date that
-/// has passed, since the site still limits requests.
+/// has passed, since the site still limits requests. Clients get it too, so a senseless wait is a day.
 #[must_use]
 pub fn retry_after(value: &str, now_unix: u64) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST));
     }
     let until = httpdate::parse_http_date(value)
         .ok()?
@@ -132,7 +133,7 @@ pub fn retry_after(value: &str, now_unix: u64) -> Option<Duration> {
         .as_secs()
         .checked_sub(now_unix)
         .filter(|wait| *wait > 0)
-        .map(Duration::from_secs)
+        .map(|wait| Duration::from_secs(wait).min(LONGEST))
 }
 
 /// No answer at all, after the implementation's own retries.
@@ -297,6 +298,9 @@ mod tests {
             ("soon", None),
             ("", None),
             ("99999999999999999999999", None),
+            ("86401", Some(86_400)),
+            ("18446744073709551615", Some(86_400)),
+            ("Wed, 21 Oct 2037 07:28:00 GMT", Some(86_400)),
         ] {
             assert_eq!(
                 retry_after(value, now),
