@@ -69,7 +69,8 @@ impl Tokens {
     /// # Errors
     /// A sentence without any secret: no file, no token in it, or one that cannot be used.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{error}; use the path of a file with tokens"))?;
         let text = text.trim_start_matches('\u{feff}');
         let tokens = if file.extension().is_some_and(|ext| ext == "toml") {
             file::read_toml(text)

@@ -71,7 +71,8 @@ impl Client {
         for (&site, own) in &config.site_egress {
             // Equal ways out share one client: roots and connections are kept once.
             if *own != config.egress {
-                egress.insert(site, Arc::new(Egress::new(own, &time)?));
+                let own = Egress::new(own, &time).map_err(|error| error.of(site))?;
+                egress.insert(site, Arc::new(own));
             }
         }
         let paces = Site::NATIVE

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use kmds_extract::Site;
 use kmds_extract::recipes::{Times, is_public_name};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -56,10 +57,20 @@ pub enum EgressError {
     Forbid(#[from] BlockError),
     #[error("egress.source_address {0} is forbidden by egress.forbid")]
     ForbiddenSource(IpAddr),
-    #[error("egress.ca_file {path}: {why}")]
+    #[error("egress.ca_file {path}: {why}; use the path of a PEM file with certificates")]
     CaFile { path: PathBuf, why: String },
+    /// A setting of one site's own way out.
+    #[error("{site}.{error}", site = .site.as_str())]
+    OfSite { site: Site, error: Box<Self> },
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
+}
+
+impl EgressError {
+    pub(super) fn of(self, site: Site) -> Self {
+        let error = Box::new(self);
+        Self::OfSite { site, error }
+    }
 }
 
 /// A checked way out; its clients are built when it is first used.

@@ -86,7 +86,12 @@ fn text_of(file: &Path) -> Result<String, ReadError> {
     let mut text = String::new();
     std::fs::File::open(file)
         .and_then(|opened| opened.take(MOST_BYTES + 1).read_to_string(&mut text))
-        .map_err(|error| unusable(file, error.to_string()))?;
+        .map_err(|error| {
+            unusable(
+                file,
+                format!("{error}; use the path of a file with recipes"),
+            )
+        })?;
     if text.len() as u64 > MOST_BYTES {
         let why = format!("it is larger than {MOST_BYTES} bytes, which no recipes are");
         return Err(unusable(file, why));

@@ -374,6 +374,26 @@ fn a_recipes_file_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_way_out_of_one_site_that_cannot_be_used_is_named_with_its_site() {
+    for (setting, way_out) in [
+        ("egress.ca_file=/nonexistent", "use the path of a PEM file"),
+        ("egress.proxy=https://127.0.0.1:1", "http://HOST:PORT"),
+    ] {
+        for site in ["", "youtube.", "soundcloud.", "bandcamp."] {
+            let set = format!("{site}{setting}");
+            let said = Person::alone()
+                .runs(&["config", "check", "--set", &set])
+                .with(2);
+            let key = set.split('=').next().unwrap_or_default();
+            assert!(
+                said.err.contains(&format!("kmds: {key} ")) && said.err.contains(way_out),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn addresses_that_are_forbidden_but_never_looked_at_are_refused() {
     for key in ["egress.forbid", "youtube.egress.forbid"] {
         let forbid = format!("{key}=203.0.113.7");
