@@ -393,7 +393,7 @@ async fn work_among_others(
 const FIRST_TRIM_AFTER: Duration = Duration::from_millis(500);
 /// How often free memory and code go back to the system. Code that runs is mapped again in some 150 page faults, less
 /// than a millisecond of processor (docs/performance.md, "What was tried").
-const TRIM_EVERY: Duration = Duration::from_secs(10);
+const TRIM_EVERY: Duration = Duration::from_secs(2);
 /// Connections that ended together are all closed after this time.
 const CROWD_ENDS_WITHIN: Duration = Duration::from_millis(250);
 

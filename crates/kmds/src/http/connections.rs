@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderValue, Request};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -252,6 +253,7 @@ async fn serve_connection<S>(
     let stream = WriteTimeout::new(stream, Arc::clone(&connection.activity), BYTE_WITHIN);
     let over_limit = connection.over_limit;
     let service = service_fn(move |request| {
+        let request = with_own_head(request);
         let (middleware, connection) = (Arc::clone(&middleware), connection.clone());
         async move { Ok::<_, Infallible>(middleware.answer(connection, request).await) }
     });
@@ -281,9 +283,48 @@ async fn serve_connection<S>(
     }
 }
 
+/// The request with a head of its own. hyper's head is part of the buffer that hyper reads into: while a handler waits for a
+/// song, the head would keep these 8 KiB, and hyper would take another buffer.
+fn with_own_head<B>(mut request: Request<B>) -> Request<B> {
+    if let Ok(uri) = request.uri().to_string().parse() {
+        *request.uri_mut() = uri;
+    }
+    for value in request.headers_mut().values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    request
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_with_a_head_of_its_own_is_the_same_request() {
+        for uri in [
+            "/",
+            "/tunnel?file=%C3%A4.mp3&stream=1",
+            "*",
+            "http://kmds:80/fetch?url=a",
+            "/ä",
+        ] {
+            let request = || {
+                Request::post(uri)
+                    .header("x-bytes", &b"a\xff"[..])
+                    .header("x-bytes", "b")
+                    .body(())
+            };
+            let (before, after) = (
+                request().expect("a request"),
+                with_own_head(request().expect("a request")),
+            );
+            assert_eq!(before.uri(), after.uri());
+            assert_eq!(before.headers(), after.headers());
+            assert_eq!(before.method(), after.method());
+        }
+    }
 
     fn connection(host: u8) -> OpenConnection {
         let peer = Peer::at([10, 0, 0, host].into());
