@@ -2,7 +2,7 @@
 
 use kmds_lab::{Lab, Song};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     arrived, ask_for, end, is_on_drive, links, listen, one_at_a_time, put, queue, room_for,
@@ -151,7 +151,13 @@ async fn a_song_that_a_client_deletes_stays_away_through_a_restart_until_its_que
     settled(&kmds, "q", &[1, 2]).await;
     kmds.kill();
     let kmds = setup.start();
-    let now = settled(&kmds, "q", &[1, 2]).await;
+    // Ready by the catalog at once; with its links when the queue has looked at its songs.
+    let mut now = Value::Null;
+    kmds.until("the queue has looked at its songs", async || {
+        now = queue(&kmds, "q").await;
+        now["songs"][1]["track"].is_object()
+    })
+    .await;
     listen(&kmds, &now, 1).await;
     settled(&kmds, "q", &[1, 2, 4]).await;
     let fetched = |song: &Song| lab.media_requests(song.id());
