@@ -447,37 +447,23 @@ async fn a_node_with_a_broken_line_costs_no_song() {
 
 #[tokio::test]
 async fn a_cut_connection_to_the_node_that_fetches_a_song_makes_no_second_fetch() {
-    let Some(nats) = Nats::start() else { return };
-    let lab = Lab::start().await;
-    let song = held_song(&lab, "cut", 200_000);
-    let mut gate = Gate::new().await;
-    let one = node(&lab, &nats, 1)
-        .set("KMDS_CLUSTER__ADDRESS", &gate.url)
-        .start();
-    gate.open(one.at("").trim_start_matches("http://").to_owned(), 50_000);
-    let two = node(&lab, &nats, 2).start();
-    acquainted(&[&one, &two]).await;
-    let (status, reply) = one.fetch(&song.link()).await;
-    assert_eq!(status, 200, "{reply}");
-    lab.until(asked_from(1)).await;
-    let (status, reply) = two.fetch(&song.link()).await;
-    assert_eq!(status, 200, "{reply}");
-    two.until("the connection is cut", async || {
-        gate.has_cut.load(Ordering::Relaxed)
-    })
-    .await;
-    song.release();
-    assert!(two.whole(&reply.songs[0]).await == song.bytes());
-    assert!(!asked_from(2)(&lab.requests()), "it was fetched twice");
+    let is_cut = |gate: &Gate| gate.has_cut.load(Ordering::Relaxed);
+    comes_once_through_a_gate(false, "the connection is cut", is_cut).await;
 }
 
 #[tokio::test]
 async fn a_song_of_which_a_node_sends_a_later_part_than_it_was_asked_for_has_no_gap() {
+    let has_skipped = |gate: &Gate| !gate.skips.load(Ordering::Relaxed);
+    comes_once_through_a_gate(true, "another part is asked for", has_skipped).await;
+}
+
+/// One node fetches a song, and another has it from there through a gate that does harm. `skips`: what harm.
+async fn comes_once_through_a_gate(skips: bool, what: &str, has_done_harm: fn(&Gate) -> bool) {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = held_song(&lab, "gap", 200_000);
+    let song = held_song(&lab, "gate", 200_000);
     let mut gate = Gate::new().await;
-    gate.skips.store(true, Ordering::Relaxed);
+    gate.skips.store(skips, Ordering::Relaxed);
     let one = node(&lab, &nats, 1)
         .set("KMDS_CLUSTER__ADDRESS", &gate.url)
         .start();
@@ -489,10 +475,7 @@ async fn a_song_of_which_a_node_sends_a_later_part_than_it_was_asked_for_has_no_
     lab.until(asked_from(1)).await;
     let (status, reply) = two.fetch(&song.link()).await;
     assert_eq!(status, 200, "{reply}");
-    two.until("another part is asked for", async || {
-        !gate.skips.load(Ordering::Relaxed)
-    })
-    .await;
+    two.until(what, async || has_done_harm(&gate)).await;
     song.release();
     assert!(two.whole(&reply.songs[0]).await == song.bytes());
     assert!(!asked_from(2)(&lab.requests()), "it was fetched twice");

@@ -68,6 +68,17 @@ impl Listener {
     }
 }
 
+/// A held song, two nodes, and a listener at the first one that has heard all that is there.
+async fn heard_midway(lab: &Lab, nats: &Nats) -> (Song, Kmds, Kmds, Listener) {
+    let song = held_song(lab, "midway", HELD_AT as u64);
+    let one = hasty_node(lab, nats).start();
+    let two = node(lab, nats, 2).start();
+    acquainted(&[&one, &two]).await;
+    let mut listener = Listener::of(&one, &song).await;
+    listener.hears(HELD_AT).await;
+    (song, one, two, listener)
+}
+
 /// The site limits the first node's address from now on; the future ends when the node has met that.
 pub fn meets_a_limit(lab: &Lab, limit: kmds_lab::Injection) -> impl Future<Output = ()> {
     lab.inject(limit.only_from(address(1)));
@@ -168,12 +179,7 @@ async fn listeners_of_relaying_nodes_hear_on_when_the_address_that_fetches_is_li
 async fn a_listener_is_cut_where_no_address_may_go_on_within_a_minute() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = held_song(&lab, "midway", HELD_AT as u64);
-    let one = hasty_node(&lab, &nats).start();
-    let two = node(&lab, &nats, 2).start();
-    acquainted(&[&one, &two]).await;
-    let mut listener = Listener::of(&one, &song).await;
-    listener.hears(HELD_AT).await;
+    let (song, one, _two, listener) = heard_midway(&lab, &nats).await;
     let limit = || Fault::Status(429, Some(70)).on_media();
     lab.inject(limit().only_from(address(2)));
     meets_a_limit(&lab, limit()).await;
@@ -190,12 +196,7 @@ async fn a_listener_is_cut_where_no_address_may_go_on_within_a_minute() {
 async fn a_listener_is_cut_where_the_other_node_gets_other_bytes() {
     let Some(nats) = Nats::start() else { return };
     let lab = Lab::start().await;
-    let song = held_song(&lab, "midway", HELD_AT as u64);
-    let one = hasty_node(&lab, &nats).start();
-    let two = node(&lab, &nats, 2).start();
-    acquainted(&[&one, &two]).await;
-    let mut listener = Listener::of(&one, &song).await;
-    listener.hears(HELD_AT).await;
+    let (song, one, _two, listener) = heard_midway(&lab, &nats).await;
     let before = song.bytes();
     let limit = Fault::Status(429, Some(60)).on_media();
     let meets = meets_a_limit(&lab, limit);
