@@ -28,7 +28,8 @@ pub(super) struct ListFacts {
     pub is_course: bool,
 }
 
-/// Items as entries, after place `last`. The site's places count where they go up; a wrong one costs only itself.
+/// Items as entries, after place `last`. The site's places count where they go up: one that is above the next that the
+/// site gives is wrong, and costs only itself.
 pub(super) fn entries(
     items: Vec<Item>,
     mut last: u32,
@@ -37,12 +38,12 @@ pub(super) fn entries(
     recipes: &Recipes,
 ) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(items.len());
-    let mut items = items.into_iter().peekable();
-    while let Some(item) = items.next() {
-        let next = items.peek().and_then(|next| next.place);
-        last = item
-            .place
-            .filter(|place| *place > last && next.is_none_or(|next| *place < next))
+    let mut places: Vec<u32> = items.iter().rev().filter_map(|item| item.place).collect();
+    for item in items {
+        let own = item.place.and_then(|_| places.pop());
+        let next = places.last();
+        last = own
+            .filter(|place| *place > last && next.is_none_or(|next| place < next))
             .unwrap_or(last.saturating_add(1));
         entries.push(entry(item, last, total, place, recipes));
     }

@@ -78,6 +78,7 @@ async fn a_wrong_place_of_one_song_leaves_the_places_of_the_others() {
         (["7", "2", "3", "4"], [1, 2, 3, 4]),
         (["1", "2", "1", "4"], [1, 2, 3, 4]),
         (["1", "", "3", "0"], [1, 2, 3, 4]),
+        (["1", "999999", "", "4"], [1, 2, 3, 4]),
     ] {
         let items = (1..).zip(told).map(|(number, place)| {
             let mut item = song(number);
