@@ -283,7 +283,8 @@ impl Songs {
                 "NATS keeps more copies of the bucket of songs from now on"
             ),
             Err(error) => tracing::warn!(
-                "NATS keeps one copy of the bucket of songs, although cluster.nats names {} servers or more ({error})",
+                copies = config.num_replicas,
+                "NATS keeps no more copies of the bucket of songs, although cluster.nats names {} servers or more ({error})",
                 self.copies
             ),
         }

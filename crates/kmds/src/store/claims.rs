@@ -109,7 +109,8 @@ impl Claims {
         self.let_go.notify_waiters();
     }
 
-    /// The next end of a lease or a reader; once it is enabled, it misses none since it was made.
+    /// The next end of a lease or a reader, or a claim that becomes smaller; once it is enabled, it misses none since it
+    /// was made.
     pub(super) fn let_go(&self) -> Notified<'_> {
         self.let_go.notified()
     }
