@@ -122,6 +122,11 @@ impl Partial {
         self.has_all.subscribe()
     }
 
+    /// Whether a reader of the growing file is there.
+    pub(super) fn is_read(&self) -> bool {
+        self.progress.receiver_count() > 0
+    }
+
     fn tell_of_the_end(&self) {
         let has_all = self.progress().has_all();
         self.has_all

@@ -81,6 +81,8 @@ impl Lease {
                 }
             })?;
             partial.end(Outcome::Published);
+            // Readers have the whole song already. The file is spared as long as the lease exists.
+            evict::after_publish(&self.shared, &self.key);
             drop(self);
             Ok(row)
         })
@@ -103,7 +105,6 @@ fn put_in_place(shared: &Shared, partial: &Partial, publish: &Publish) -> Result
     // Between two tries the catalog's lock is free.
     let moved = || move_both(shared, &mut shared.catalog(), partial, publish, &mut ready);
     let row = patiently_if(StoreError::is_busy, moved)?;
-    evict::after_publish(shared, key);
     // Some drives show a new name only after a moment.
     if let Ok(file) = patiently_if(
         |_| true,

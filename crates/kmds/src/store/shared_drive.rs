@@ -92,12 +92,12 @@ impl Lease {
         self.end_with(wanted, is_same, outcome).await
     }
 
-    /// Appends what the growing file lacks of this one. `false` if it is another file.
+    /// Appends what the growing file lacks of this one. `false` if it is another file, or has no reader.
     async fn copy_rest(&mut self, file: &ReadyFile) -> Result<bool, StoreError> {
         let Some(partial) = self.partial() else {
             return Ok(false);
         };
-        if partial.validator() != file.validator {
+        if partial.validator() != file.validator || !partial.is_read() {
             return Ok(false);
         }
         let shared = Arc::clone(&self.shared);
