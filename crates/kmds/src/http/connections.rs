@@ -326,6 +326,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_waiting_request_leaves_the_buffer_that_its_head_was_read_into() {
+        let read = bytes::Bytes::from(vec![b'/'; 8192]);
+        let value = HeaderValue::from_maybe_shared(read.slice(..9)).expect("a value");
+        let uri = http::Uri::from_maybe_shared(read.slice(..9)).expect("a path");
+        let request = Request::get(uri).header("x", value).body(());
+        let _waits = with_own_head(request.expect("a request"));
+        assert!(read.try_into_mut().is_ok());
+    }
+
     fn connection(host: u8) -> OpenConnection {
         let peer = Peer::at([10, 0, 0, host].into());
         let connection = OpenConnection {
