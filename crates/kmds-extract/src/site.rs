@@ -28,6 +28,13 @@ impl Site {
         }
     }
 
+    /// Whether the next request often passes after a bot check, whatever pause was told. Elsewhere another request from the
+    /// same address only makes it worse.
+    #[must_use]
+    pub const fn passes_bot_checks(self) -> bool {
+        matches!(self, Self::YouTube)
+    }
+
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {

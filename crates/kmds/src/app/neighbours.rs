@@ -86,11 +86,9 @@ impl Inner {
 
     /// How long no node that fetches from the site may ask it; `None` where one may.
     pub(super) fn first_pause(&self, site: Site) -> Option<Duration> {
-        let left = |closed: Option<Closed>| closed.map_or(Duration::ZERO, |one| one.left);
-        let own = self.fetches_from(site).then(|| left(self.pause_of(site)));
-        let others = self.peers.pauses(site).into_iter();
-        let all = others.map(|(_, closed)| closed.left).chain(own);
-        all.min().filter(|pause| !pause.is_zero())
+        let own = self.fetches_from(site).then(|| self.pause_of(site));
+        let first = self.peers.first_closed(site, own);
+        first.map(|closed| closed.left)
     }
 
     fn pause_of(&self, site: Site) -> Option<Closed> {

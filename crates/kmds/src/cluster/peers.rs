@@ -211,6 +211,18 @@ impl Peers {
         pauses.map(|(closed, node)| (node, closed)).collect()
     }
 
+    /// The first pause to end of all nodes that fetch from the site; `None` where one may ask it now, or where there is
+    /// none. `own` is this node's pause, if it fetches from the site.
+    #[must_use]
+    pub fn first_closed(&self, site: Site, own: Option<Option<Closed>>) -> Option<Closed> {
+        if own == Some(None) {
+            return None;
+        }
+        let others = self.pauses(site).into_iter().map(|(_, one)| one);
+        let first = others.chain(own.flatten()).min_by_key(|one| one.left);
+        first.filter(|closed| !closed.left.is_zero())
+    }
+
     /// Tells a node that makes a song that a client waits for it here.
     pub async fn hurry(&self, node: &str, wanted: SongWanted) {
         let question = Question::Song(Box::new(wanted));
@@ -354,7 +366,7 @@ impl Peers {
     /// The site has refused this address, and may have named a pause. A bot check that often passes keeps no song waiting where
     /// no other node fetches from the site.
     pub fn refused(&self, site: Site, kind: Kind, told: Option<Duration>) {
-        let may_pass = kind == Kind::BotCheck && (told.is_none() || site == Site::YouTube);
+        let may_pass = kind == Kind::BotCheck && (told.is_none() || site.passes_bot_checks());
         if !(may_pass && self.pauses(site).is_empty()) {
             self.close(site, kind, told.unwrap_or(CLOSED_FOR));
         }
@@ -366,8 +378,7 @@ impl Peers {
         if !is_of_address(failure.kind) {
             return;
         }
-        // The next page of YouTube often passes.
-        let often_passes = site == Site::YouTube && failure.kind == Kind::BotCheck;
+        let often_passes = site.passes_bot_checks() && failure.kind == Kind::BotCheck;
         if let Some(pause) = failure.retry_after.filter(|_| !often_passes) {
             let until = Instant::now() + pause.clamp(LEAST_PAUSE, LONGEST_PAUSE);
             let refused = (until, failure.clone());

@@ -41,9 +41,7 @@ impl Backoffs {
         self.inner().remove(&site);
     }
 
-    /// Records a limit with a time (`Retry-After`), and a bot check, which another request from the same address only
-    /// makes worse (field notes: SoundCloud 15, Bandcamp 17). The breaker handles YouTube's bot checks, since they
-    /// often pass.
+    /// Records a limit with a time (`Retry-After`), and a bot check, unless it often passes: then the breaker handles it.
     pub fn record(&self, error: &ExtractError) {
         let (site, wait) = match error {
             ExtractError::RateLimited {
@@ -53,7 +51,7 @@ impl Backoffs {
             ExtractError::BotCheck {
                 site,
                 retry_after: Some(wait),
-            } if *site != Site::YouTube => (*site, *wait),
+            } if !site.passes_bot_checks() => (*site, *wait),
             _ => return,
         };
         let until = Instant::now() + wait.min(LONGEST);

@@ -104,12 +104,7 @@ impl Context {
     /// where there is none.
     fn all_closed(&self, site: Site) -> Option<Closed> {
         let own = self.fetches(site).then(|| self.closed(site));
-        if own == Some(None) {
-            return None;
-        }
-        let others = self.peers.pauses(site).into_iter().map(|(_, one)| one);
-        let first = others.chain(own.flatten()).min_by_key(|one| one.left);
-        first.filter(|closed| !closed.left.is_zero())
+        self.peers.first_closed(site, own)
     }
 }
 
